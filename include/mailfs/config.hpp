@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: BSL-1.0
+// What must be settled before the first Asio header is read. Every header that names Asio includes this first.
+#pragma once
+
+// Asio 1.22 (Debian 12) looks for std::experimental coroutines under clang; clang 16 has the real ones.
+#if defined(__clang__) && defined(__cpp_impl_coroutine)
+#if !defined(ASIO_HAS_CO_AWAIT)
+#define ASIO_HAS_CO_AWAIT 1
+#endif
+#if !defined(ASIO_HAS_STD_COROUTINE)
+#define ASIO_HAS_STD_COROUTINE 1
+#endif
+#endif
