@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: BSL-1.0
+// The log's bytes: file header and records. The whole story: docs/formats/log.md
+#pragma once
+
+#include <mailfs/format/crc32c.hpp>
+#include <mailfs/format/endian.hpp>
+#include <mailfs/types/bytes.hpp>
+#include <mailfs/types/guid.hpp>
+#include <mailfs/types/stamp.hpp>
+#include <mailfs/types/uid.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+namespace mailfs::format {
+
+inline constexpr std::string_view log_magic = "mfsLOG\r\n";
+inline constexpr std::uint16_t log_major = 1;                  ///< a reader refuses a greater one
+inline constexpr std::uint16_t log_minor = 0;                  ///< a reader reads a greater one
+inline constexpr std::uint64_t log_features_known = 0;         ///< required features that this reader has
+inline constexpr std::uint32_t record_sync = 0xe24c'4da7;      ///< no text in any common charset has these bytes
+inline constexpr std::uint32_t record_size_max = 16U << 20;    ///< bytes, header included
+inline constexpr std::uint64_t log_size_max = 1U << 30;        ///< bytes; a writer seals long before
+
+enum class record_kind : std::uint8_t {
+    transaction = 1,  ///< operations for the state machine; all else is for the log itself
+    seal = 2,         ///< ends the file
+    scar = 3,         ///< names damage that was there before a sync
+    restart = 4,      ///< the first writer after a boot: voids what a power cut left in doubt
+};
+inline constexpr std::uint8_t record_may_skip = 1;  ///< flag: a reader that does not know the kind goes on
+
+struct log_header {
+    char magic[8] = {'m', 'f', 's', 'L', 'O', 'G', '\r', '\n'};
+    le16 major = log_major;
+    le16 minor = log_minor;
+    le32 size = 128;             // bytes of this header; records begin here
+    std::uint8_t object[16]{};   // GUID of the mailbox or tree
+    le64 number;                 // n of log.<n>, from 1
+    le64 nonce;                  // random; seeds every checksum in the file
+    le64 features_required;      // bits a reader must know
+    le64 features_optional;      // bits a reader may ignore
+    std::uint8_t boot[16]{};     // boot identity that the state has at the start of the file
+    le32 epoch;                  // stream position at the start
+    le32 n;
+    le64 chain;                  // chain hash at the start
+    le32 next_id;                // UIDNEXT at the start
+    le32 node;                   // who made the file
+    le32 seal_offset;            // of the seal in log.<n-1>; 0 for the first file
+    le64 created_ms;             // wall clock of the maker; for people
+    le64 reserved;               // 0
+    le32 checksum;               // CRC-32C of all before it
+};
+static_assert(sizeof(log_header) == 128 && alignof(log_header) == 1);
+static_assert(std::has_unique_object_representations_v<log_header>);
+
+struct record_header {
+    le32 sync = record_sync;
+    le32 size;              // bytes of header and payload, a multiple of 8
+    le32 header_checksum;   // CRC-32C of size and of what follows payload_checksum, seeded with the nonce
+    le32 payload_checksum;  // CRC-32C of the payload, seeded with header_checksum
+    std::uint8_t kind = 0;
+    std::uint8_t flags = 0;
+    le16 reserved;
+    le32 node;              // origin of the transaction
+    le64 incarnation;
+    le64 counter;
+    le64 stamp;
+    le32 base_offset;       // the writer had read this file up to here,
+    le32 base_next_id;      // where UIDNEXT was this
+    le32 base_n;            // and the stream's count this
+    le32 synced;            // the writer knew all before this offset to be on stable storage, damage named by scars
+};
+static_assert(sizeof(record_header) == 64 && alignof(record_header) == 1);
+static_assert(offsetof(record_header, kind) == 16 && offsetof(record_header, base_offset) == 48);
+static_assert(std::has_unique_object_representations_v<record_header>);
+
+struct scar_range {
+    le32 first;  // offset of the first damaged byte
+    le32 last;   // offset behind the last
+};
+static_assert(sizeof(scar_range) == 8);
+
+struct restart_payload {
+    std::uint8_t previous[16]{};  // the boot it follows: it counts only if that is the state's
+    std::uint8_t boot[16]{};
+    le32 void_from;               // all from here to this record is void
+    le32 margin;                  // by how much UIDNEXT rises
+};
+static_assert(sizeof(restart_payload) == 40);
+
+/// Copies a trivially copyable layout out of bytes that are known to be long enough.
+template <class T>
+T load(bytes_view bytes) noexcept {
+    static_assert(std::is_trivially_copyable_v<T>);
+    T value;
+    std::memcpy(&value, bytes.data(), sizeof value);
+    return value;
+}
+template <class T>
+bytes_view view_of(T const& value) noexcept {
+    static_assert(std::has_unique_object_representations_v<T>);
+    return std::as_bytes(std::span(&value, 1));
+}
+
+inline void put_guid(std::uint8_t (&field)[16], guid const& g) noexcept { std::memcpy(field, g.octets.data(), 16); }
+inline guid get_guid(std::uint8_t const (&field)[16]) noexcept {
+    guid g;
+    std::memcpy(g.octets.data(), field, 16);
+    return g;
+}
+
+inline std::uint32_t log_header_checksum(log_header const& h) noexcept {
+    return crc32c(view_of(h).first(offsetof(log_header, checksum)));
+}
+
+/// The seed of all record checksums in a file with this nonce.
+inline std::uint32_t record_seed(std::uint64_t nonce) noexcept {
+    le64 const word = nonce;
+    return crc32c(view_of(word));
+}
+
+inline std::uint32_t record_header_checksum(record_header const& h, std::uint32_t seed) noexcept {
+    auto const bytes = view_of(h);
+    return crc32c(bytes.subspan(16), crc32c(bytes.subspan(4, 4), seed));
+}
+
+/// Appends to `out` the finished record: size, checksums and padding are filled in here.
+inline void encode_record(std::vector<std::byte>& out, record_header header, bytes_view payload, std::uint32_t seed) {
+    auto const padded = (payload.size() + 7) & ~std::size_t{7};
+    header.size = static_cast<std::uint32_t>(sizeof header + padded);
+    header.header_checksum = record_header_checksum(header, seed);
+    auto const at = out.size();
+    out.resize(at + sizeof header + padded);
+    if (!payload.empty()) std::memcpy(out.data() + at + sizeof header, payload.data(), payload.size());
+    header.payload_checksum = crc32c(bytes_view(out).subspan(at + sizeof header), header.header_checksum);
+    std::memcpy(out.data() + at, &header, sizeof header);
+}
+
+/// A record as it lies in a buffer; valid as long as that is.
+struct record_view {
+    record_header header;
+    bytes_view payload;
+
+    record_kind kind() const noexcept { return static_cast<record_kind>(header.kind); }
+    mailfs::dot dot() const noexcept { return {{header.node, header.incarnation}, header.counter}; }
+    mailfs::stamp stamp() const noexcept { return {header.stamp}; }
+};
+
+/// The record that begins with the first byte, if a whole and valid one does. Never reads beyond `bytes`.
+inline std::optional<record_view> decode_record(bytes_view bytes, std::uint32_t seed) noexcept {
+    if (bytes.size() < sizeof(record_header)) return std::nullopt;
+    auto const h = load<record_header>(bytes);
+    if (h.sync != record_sync || h.size < sizeof h || h.size > record_size_max || h.size % 8 != 0 || h.kind == 0) return std::nullopt;
+    if (h.header_checksum != record_header_checksum(h, seed) || h.size > bytes.size()) return std::nullopt;
+    auto const payload = bytes.subspan(sizeof h, h.size - sizeof h);
+    if (crc32c(payload, h.header_checksum) != h.payload_checksum) return std::nullopt;
+    return record_view{h, payload};
+}
+
+/// Offset of the next valid record at or after `from`, at any byte; bytes.size() when there is none. Linear: a
+/// candidate costs its own length only when its header passes a checksum that strangers cannot make.
+inline std::size_t find_record(bytes_view bytes, std::size_t from, std::uint32_t seed) noexcept {
+    constexpr auto first = static_cast<unsigned char>(record_sync & 0xff);
+    while (from < bytes.size()) {
+        auto const* hit = std::memchr(bytes.data() + from, first, bytes.size() - from);
+        if (hit == nullptr) break;
+        from = static_cast<std::size_t>(static_cast<std::byte const*>(hit) - bytes.data());
+        if (decode_record(bytes.subspan(from), seed)) return from;
+        ++from;
+    }
+    return bytes.size();
+}
+
+/// The chain hash behind a transaction: over what all replicas of the stream share (origin, stamp, operations).
+inline std::uint64_t chain_hash(std::uint64_t chain, record_view const& r) noexcept {
+    auto mix = [&chain](std::uint64_t word) {
+        chain = std::rotl((chain ^ word) * 0x9e37'79b9'7f4a'7c15U, 29) * 0xbf58'476d'1ce4'e5b9U;
+    };
+    mix(r.header.node);
+    mix(r.header.incarnation);
+    mix(r.header.counter);
+    mix(r.header.stamp);
+    for (std::size_t i = 0; i + 8 <= r.payload.size(); i += 8) mix(load<le64>(r.payload.subspan(i)));
+    return chain ^ chain >> 32;
+}
+
+}  // namespace mailfs::format

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSL-1.0
+// The state machine concept: what a log needs of the state that its transactions build.
+#pragma once
+
+#include <mailfs/format/log_record.hpp>
+#include <mailfs/log/stream_state.hpp>
+#include <mailfs/types/bytes.hpp>
+#include <mailfs/types/guid.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace mailfs {
+
+/// Deterministic: equal states fed with equal records stay equal, on every machine. No I/O, no clock.
+/// apply() is given valid records of kind transaction; it calls stream().admit(record) first and does nothing
+/// when that is not fresh. Unknown operations and operations that make no sense are decided by rule, never an
+/// error: a record that is in the log is history.
+template <class M>
+concept state_machine =
+    std::movable<M> && requires(M m, M const c, guid g, format::record_view r, std::uint32_t u, std::string_view name,
+                                typename M::outcome* outcome, std::span<std::byte> bytes) {
+        requires std::default_initializable<typename M::outcome>;  // what the writer of a transaction learns
+        { M(g) };                                                  // the empty state of a new object
+        { c.object() } -> std::convertible_to<guid>;
+        { m.stream() } -> std::same_as<stream_state&>;
+        { c.stream() } -> std::same_as<stream_state const&>;
+        { m.apply(r, outcome) } -> std::same_as<admission>;        // outcome may be null
+        { c.next_id() } -> std::same_as<std::uint32_t>;            // what the next allocation gets (UIDNEXT); 0 when it has none
+        { M::next_id_after(u, r) } -> std::same_as<std::uint32_t>; // next_id behind this transaction, applied at next_id u
+        { m.skip_ids(u) };                                         // raises next_id by u, for a restart or for damage
+        { c.dump() } -> std::same_as<std::vector<std::byte>>;      // the snapshot, canonical: equal states, equal bytes
+        { m.load(bytes, name) };                                   // takes a snapshot over; `bytes` outlive the state and may be
+                                                                   // written to; throws error (corrupt, newer_version)
+    };
+
+}  // namespace mailfs
