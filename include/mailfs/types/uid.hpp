@@ -2,6 +2,7 @@
 // The numbers of a mailbox (RFC 9051 section 2.3.1, RFC 7162).
 #pragma once
 
+#include <compare>
 #include <cstdint>
 
 namespace mailfs {
