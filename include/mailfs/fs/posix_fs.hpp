@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: BSL-1.0
+// A directory on a local disk. No file is locked, renamed or overwritten: O_APPEND orders appends, link(2) makes names.
+//
+// Threads: a posix_fs may be used from any; a file or a watch belongs to one executor at a time. Concurrent appends
+// from other file objects, threads and processes of this host never interleave: the kernel holds the inode while it writes.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/fs/detail/path.hpp>
+#include <mailfs/fs/detail/posix_calls.hpp>
+#include <mailfs/fs/detail/posix_create.hpp>
+#include <mailfs/fs/filesystem.hpp>
+#include <mailfs/fs/network_filesystem.hpp>
+#include <mailfs/fs/posix_watch.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace mailfs {
+
+struct posix_options {
+    /// Where sync() and create(stored) block, such as an asio::thread_pool's executor, so that other coroutines go on
+    /// meanwhile; none: in place. The pool must be joined before the callers' io_context is destroyed.
+    std::optional<asio::any_io_executor> sync_executor = std::nullopt;
+    /// FUSE does not say whether a disk or a network stands behind it: it is refused until told that it is a disk.
+    bool fuse_is_local = false;
+    /// create() does without unnamed temporary files, as it also does by itself where they are refused.
+    bool named_temporaries = false;
+    mode_t file_mode = 0600;
+    mode_t directory_mode = 0700;
+    /// For tests: the filesystem type to believe instead of statfs(2).
+    std::optional<std::uint32_t> filesystem_type = std::nullopt;
+};
+
+/// The bytes of a file, mapped copy on write: unchanged pages are the page cache's own and shared by all processes.
+/// Appends leave it as it is. Someone who cuts the file short, which mailfs never does, makes its lost pages fault.
+class posix_mapping {
+public:
+    posix_mapping() = default;
+    posix_mapping(posix_mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+    posix_mapping& operator=(posix_mapping&& other) noexcept {
+        std::swap(bytes_, other.bytes_);
+        return *this;
+    }
+    ~posix_mapping() {
+        if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
+    }
+
+    std::span<std::byte> bytes() const noexcept { return bytes_; }
+
+private:
+    friend class posix_fs;
+    explicit posix_mapping(std::span<std::byte> bytes) noexcept : bytes_(bytes) {}
+
+    std::span<std::byte> bytes_;
+};
+
+class posix_fs {
+public:
+    static constexpr fs_traits traits{.reach = scope::host,
+                                      .appends_ordered = scope::host,
+                                      .map_is_zero_copy = true,
+                                      .reads_coherent = true,
+                                      .read_latency = latency::disk,
+                                      .append_size_max = detail::io_size_max};
+
+    class file;
+    using watch = posix_watch;
+
+    /// Makes the directory, and those above it, when missing. Blocks. Throws network_filesystem when the root lies on
+    /// one, or what the system says. Copies share the root's descriptor.
+    explicit posix_fs(std::string root, posix_options options = {}) {
+        while (root.size() > 1 && root.back() == '/') root.pop_back();
+        shared_ = std::make_shared<state const>(state{open_root(root, options), root, std::move(options)});
+        refuse_network();
+    }
+
+    std::string const& root() const noexcept { return shared_->root; }
+
+    /// One system call.
+    asio::awaitable<std::optional<file>> open(std::string_view path);
+
+    /// A file's bytes and, with `stored`, its name are durable on return; false under `stored` means that the name which
+    /// was there is durable too. Three system calls when the file is there, six to make it (and two more for `stored`).
+    asio::awaitable<bool> create(std::string_view path, bytes_view bytes, durability d) {
+        assert(detail::is_file_path(path));
+        auto const make = [&] {
+            auto const& s = *shared_;
+            detail::posix_create::where const at{s.directory.get(), s.root, s.options.file_mode, s.options.directory_mode,
+                                                 s.options.named_temporaries};
+            return detail::posix_create(at, path).run(bytes, d);
+        };
+        if (d == durability::none) co_return make();
+        co_return co_await aside(*shared_, make);
+    }
+
+    asio::awaitable<std::vector<std::string>> list(std::string_view path) {
+        assert(detail::is_directory_path(path));
+        auto names = entries(path);
+        std::erase_if(names, [](std::string const& name) { return detail::is_hidden(name); });
+        co_return names;
+    }
+
+    /// False also for a directory that is not empty. Hidden files that killed processes left in it do not count.
+    asio::awaitable<bool> remove(std::string_view path) {
+        assert(detail::is_file_path(path));
+        std::string const name(path);
+        if (unlink(name, 0)) co_return true;
+        if (errno == ENOENT || errno == ENOTDIR) co_return false;
+        if (errno != EISDIR && errno != EPERM) detail::throw_errno(errno, shared_->full(path), "unlink");
+        co_return remove_directory(name);
+    }
+
+    /// Throws not_found when there is no such directory.
+    asio::awaitable<watch> watch_directory(std::string_view path) {
+        assert(detail::is_directory_path(path));
+        auto const executor = co_await asio::this_coro::executor;
+        co_return watch(executor, shared_->full(path));
+    }
+
+private:
+    struct state {
+        detail::unique_fd directory;
+        std::string root;
+        posix_options options;
+
+        std::string full(std::string_view path) const { return path.empty() ? root : std::string(root).append("/").append(path); }
+    };
+
+    // Runs blocking work where the options want it, and comes back with its result.
+    template <class Work>
+    static asio::awaitable<decltype(std::declval<Work&>()())> aside(state const& s, Work work) {
+        if (!s.options.sync_executor) co_return work();
+        co_return co_await asio::co_spawn(*s.options.sync_executor, call(std::move(work)), asio::use_awaitable);
+    }
+    template <class Work>
+    static asio::awaitable<decltype(std::declval<Work&>()())> call(Work work) {
+        co_return work();
+    }
+
+    static detail::unique_fd open_root(std::string const& root, posix_options const& options) {
+        for (std::size_t end = root.find('/', 1);; end = root.find('/', end + 1)) {
+            make_root(root.substr(0, end), options.directory_mode);
+            if (end == root.npos) break;
+        }
+        auto directory = detail::open_at(AT_FDCWD, root.c_str(), O_RDONLY | O_DIRECTORY);
+        if (!directory) detail::throw_errno(errno, root, "open");
+        return directory;
+    }
+
+    // A directory that is made here is durable at once: all that is ever stored hangs on it.
+    static void make_root(std::string const& directory, mode_t mode) {
+        if (::mkdir(directory.c_str(), mode) != 0) {
+            int const why = errno;
+            struct stat about {};
+            if (why == EEXIST || ::stat(directory.c_str(), &about) == 0) return;  // EACCES, EROFS above what is there
+            detail::throw_errno(why, directory, "mkdir");
+        }
+        auto const slash = directory.rfind('/');
+        auto const above = slash == directory.npos ? "." : slash == 0 ? "/" : directory.substr(0, slash);
+        auto const opened = detail::open_at(AT_FDCWD, above.c_str(), O_RDONLY | O_DIRECTORY);
+        if (!opened || ::fsync(opened.get()) != 0) detail::throw_errno(errno, above, "fsync");
+    }
+
+    void refuse_network() const {
+        auto const& s = *shared_;
+        struct statfs about {};
+        if (::fstatfs(s.directory.get(), &about) != 0) detail::throw_errno(errno, s.root, "fstatfs");
+        auto const type = s.options.filesystem_type.value_or(static_cast<std::uint32_t>(about.f_type));
+        if (auto const name = network_filesystem_name(type); !name.empty())
+            throw error(errc::network_filesystem, s.root,
+                        "lies on " + std::string(name) +
+                            ", where appends of several hosts are not ordered and mail would be lost: keep it on a local disk "
+                            "and let servers share it by replication (multimaster), or use a cluster backend");
+        if (type == fuse_filesystem_type && !s.options.fuse_is_local)
+            throw error(errc::network_filesystem, s.root,
+                        "lies on FUSE, which does not tell whether a network stands behind it; if it is a local disk, set "
+                        "posix_options::fuse_is_local, else keep the mail on a local disk");
+    }
+
+    bool unlink(std::string const& path, int flags) const noexcept {
+        return ::unlinkat(shared_->directory.get(), path.c_str(), flags) == 0;
+    }
+
+    bool remove_directory(std::string const& path) const {
+        if (unlink(path, AT_REMOVEDIR)) return true;
+        if (errno == ENOTEMPTY || errno == EEXIST) {
+            auto const left = entries(path);
+            if (!std::all_of(left.begin(), left.end(), detail::is_hidden)) return false;
+            for (auto const& name : left) unlink(path + "/" + name, 0);  // one still in use is made again by its maker
+            if (unlink(path, AT_REMOVEDIR)) return true;
+        }
+        if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT) return false;
+        detail::throw_errno(errno, shared_->full(path), "rmdir");
+    }
+
+    // All names in a directory, hidden ones too; none when it is missing.
+    std::vector<std::string> entries(std::string_view path) const {
+        std::vector<std::string> names;
+        std::string const relative(path.empty() ? "." : path);
+        auto opened = detail::open_at(shared_->directory.get(), relative.c_str(), O_RDONLY | O_DIRECTORY);
+        if (!opened && errno == ENOENT) return names;
+        std::unique_ptr<DIR, decltype([](DIR* d) { ::closedir(d); })> const stream(opened ? ::fdopendir(opened.get()) : nullptr);
+        if (!stream) detail::throw_errno(errno, shared_->full(path), "opendir");
+        opened.release();
+        for (errno = 0; auto const* entry = ::readdir(stream.get()); errno = 0) {
+            std::string_view const name = entry->d_name;
+            if (name != "." && name != "..") names.emplace_back(name);
+        }
+        if (errno != 0) detail::throw_errno(errno, shared_->full(path), "readdir");
+        return names;
+    }
+
+    std::shared_ptr<state const> shared_;
+};
+
+/// Must stay where it is, and alive, while a call is under way.
+class posix_fs::file {
+public:
+    using mapping = posix_mapping;
+
+    /// Two system calls and no allocation; completes at once. On an error the head of `bytes` may be in the file.
+    asio::awaitable<std::uint64_t> append(bytes_view bytes) { co_return append_now(bytes); }
+
+    /// One system call when the buffer is filled or nothing is there, two when the file ends in between (a device error
+    /// behind a short read must not pass for the end). Completes at once.
+    asio::awaitable<std::size_t> read(std::uint64_t offset, std::span<std::byte> buffer) { co_return read_now(offset, buffer); }
+
+    asio::awaitable<std::uint64_t> size() { co_return size_now(); }
+
+    /// After one failure each later call fails too: the kernel has dropped the dirty pages, and a second fdatasync that
+    /// succeeds proves nothing.
+    asio::awaitable<void> sync() {
+        if (sync_failure_ == 0) sync_failure_ = co_await aside(*shared_, [fd = fd_.get()] { return detail::sync_data(fd); });
+        if (sync_failure_ != 0) detail::throw_errno(sync_failure_, name(), "fdatasync");
+    }
+
+    /// Two system calls; page faults come later.
+    asio::awaitable<mapping> map() {
+        auto const size = static_cast<std::size_t>(size_now());
+        if (size == 0) co_return mapping{};
+        auto* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd_.get(), 0);
+        if (at == MAP_FAILED) detail::throw_errno(errno, name(), "mmap");
+        co_return mapping(std::span(static_cast<std::byte*>(at), size));
+    }
+
+private:
+    friend class posix_fs;
+    file(std::shared_ptr<state const> shared, detail::unique_fd fd, std::string path)
+        : shared_(std::move(shared)), fd_(std::move(fd)), path_(std::move(path)) {}
+
+    std::uint64_t append_now(bytes_view bytes) const {
+        if (bytes.size() > traits.append_size_max) throw error(errc::too_big, name(), "one append takes less than 2 GiB");
+        if (bytes.empty()) return size_now();  // write() of nothing would not move to the end
+        auto const n = detail::uninterrupted([&] { return ::write(fd_.get(), bytes.data(), bytes.size()); });
+        if (n < 0) fail_append(errno);
+        auto const end = ::lseek(fd_.get(), 0, SEEK_CUR);
+        if (end < n) detail::throw_errno(end < 0 ? errno : EIO, name(), "lseek");
+        auto const offset = static_cast<std::uint64_t>(end - n);
+        if (static_cast<std::size_t>(n) < bytes.size())
+            throw error(errc::no_space, name(), offset,
+                        "write: disk full or file size limit reached after " + std::to_string(n) + " of " +
+                            std::to_string(bytes.size()) + " bytes");
+        return offset;
+    }
+
+    [[noreturn]] void fail_append(int why) const { detail::throw_errno(why, name(), "write", size_now()); }
+
+    std::uint64_t size_now() const {
+        auto const size = detail::size_of(fd_.get());
+        if (size < 0) detail::throw_errno(errno, name(), "fstat");
+        return static_cast<std::uint64_t>(size);
+    }
+
+    std::size_t read_now(std::uint64_t offset, std::span<std::byte> buffer) const {
+        std::size_t done = 0;
+        while (done < buffer.size()) {
+            auto const rest = buffer.subspan(done);
+            auto const at = offset + done;
+            if (at > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) break;  // no file is that long
+            auto const n = detail::uninterrupted([&] {
+                return ::pread(fd_.get(), rest.data(), std::min(rest.size(), detail::io_size_max), static_cast<off_t>(at));
+            });
+            if (n < 0) detail::throw_errno(errno, name(), "pread", at);
+            if (n == 0) break;
+            done += static_cast<std::size_t>(n);
+        }
+        return done;
+    }
+
+    std::string name() const { return shared_->full(path_); }
+
+    std::shared_ptr<state const> shared_;
+    detail::unique_fd fd_;
+    std::string path_;
+    int sync_failure_ = 0;
+};
+
+inline asio::awaitable<std::optional<posix_fs::file>> posix_fs::open(std::string_view path) {
+    assert(detail::is_file_path(path));
+    std::string name(path);
+    auto fd = detail::open_at(shared_->directory.get(), name.c_str(), O_RDWR | O_APPEND | O_NOCTTY);
+    if (!fd && (errno == ENOENT || errno == ENOTDIR)) co_return std::nullopt;
+    if (!fd) detail::throw_errno(errno, shared_->full(path), "open");
+    co_return file(shared_, std::move(fd), std::move(name));
+}
+
+static_assert(watchable_filesystem<posix_fs>);
+
+}  // namespace mailfs
