@@ -1,0 +1,24 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSL-1.0
+# Installs what is missing, builds the demo server, delivers messages to it and tells how to read them.
+#
+#   sh examples/demo.sh [PATH] [--once] [--port PORT] [...]      --help lists the rest
+#
+# PATH: an mbox, a Maildir, a folder of message files or a tar archive of one; the messages of examples/mail otherwise.
+set -eu
+source=$(cd "$(dirname "$0")/.." && pwd)
+build=$source/build-demo
+
+sh "$source/tests/install_deps.sh" demo
+if [ ! -f "$build/build.ninja" ]; then
+    echo "Setting up the build in $build"
+    meson setup "$build" "$source" -Dbuildtype=release -Dwerror=false -Dtests=false -Dbench=false </dev/null >"$source/build-demo.log" 2>&1 || {
+        cat "$source/build-demo.log"
+        exit 1
+    }
+fi
+meson compile -C "$build" imapd </dev/null
+
+python=/usr/bin/python3  # Debian's, which has Debian's libraries, even where another comes first in PATH
+[ -x "$python" ] || python=python3
+exec "$python" "$source/examples/demo/demo.py" --imapd "$build/examples/imapd/imapd" "$@"
