@@ -96,7 +96,7 @@ public:
     /// one, or what the system says. Copies share the root's descriptor.
     explicit posix_fs(std::string root, posix_options options = {}) {
         while (root.size() > 1 && root.back() == '/') root.pop_back();
-        shared_ = std::make_shared<state const>(state{open_root(root, options), root, std::move(options)});
+        shared_ = std::make_shared<state const>(state{open_root(root, options), root, std::move(options), std::make_unique<detail::durable_directories>()});
         refuse_network();
     }
 
@@ -112,7 +112,7 @@ public:
         auto const make = [&] {
             auto const& s = *shared_;
             detail::posix_create::where const at{s.directory.get(), s.root, s.options.file_mode, s.options.directory_mode,
-                                                 s.options.named_temporaries};
+                                                 s.options.named_temporaries, *s.durable};
             return detail::posix_create(at, path).run(bytes, d);
         };
         if (d == durability::none) co_return make();
@@ -148,6 +148,7 @@ private:
         detail::unique_fd directory;
         std::string root;
         posix_options options;
+        std::unique_ptr<detail::durable_directories> durable;
 
         std::string full(std::string_view path) const { return path.empty() ? root : std::string(root).append("/").append(path); }
     };
@@ -302,10 +303,9 @@ private:
         while (done < buffer.size()) {
             auto const rest = buffer.subspan(done);
             auto const at = offset + done;
-            if (at > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) break;  // no file is that long
-            auto const n = detail::uninterrupted([&] {
-                return ::pread(fd_.get(), rest.data(), std::min(rest.size(), detail::io_size_max), static_cast<off_t>(at));
-            });
+            auto const want = std::min(rest.size(), detail::io_size_max);
+            if (at > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()) - want) break;  // no file is that long
+            auto const n = detail::uninterrupted([&] { return ::pread(fd_.get(), rest.data(), want, static_cast<off_t>(at)); });
             if (n < 0) detail::throw_errno(errno, name(), "pread", at);
             if (n == 0) break;
             done += static_cast<std::size_t>(n);

@@ -14,8 +14,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <functional>
+#include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -23,6 +27,27 @@ namespace mailfs::detail {
 
 /// How often create() starts anew because its directory was removed meanwhile, or its hidden name was.
 inline constexpr int create_tries_max = 16;
+
+/// Directories whose names, up to the root, this process has synced: the next file in one of them asks for less. From
+/// any thread. A directory that another process removes and makes again is not noticed; mailfs does not reuse their names.
+class durable_directories {
+public:
+    static constexpr std::size_t count_max = 4096;  // then it forgets all, and learns them anew
+
+    bool knows(std::string_view directory) {
+        std::scoped_lock const lock(mutex_);
+        return known_.contains(directory);
+    }
+    void add(std::string_view directory) {
+        std::scoped_lock const lock(mutex_);
+        if (known_.size() >= count_max) known_.clear();
+        known_.emplace(directory);
+    }
+
+private:
+    std::mutex mutex_;
+    std::set<std::string, std::less<>> known_;
+};
 
 /// One call of create(): blocking, and used once.
 class posix_create {
@@ -32,6 +57,7 @@ public:
         std::string_view root_name;  ///< for errors
         mode_t file_mode, directory_mode;
         bool named_temporaries;      ///< do not try unnamed ones
+        durable_directories& durable;
     };
 
     posix_create(where const& at, std::string_view path)
@@ -108,16 +134,18 @@ private:
         }
     }
 
-    // The directory that holds the name; all above it too when this call found one missing, whoever then made it.
+    // The directory that holds the name; all above it too, unless this process did that before and found it still there.
     void sync_directories() const {
-        auto directory = parent_of(path_);
-        for (;; directory = parent_of(directory)) {
+        auto const holder = parent_of(path_);
+        bool const known = !made_directories_ && at_.durable.knows(holder);
+        for (auto directory = holder;; directory = parent_of(directory)) {
             std::string const name(directory.empty() ? "." : directory);
             auto const opened = open_at(at_.root, name.c_str(), O_RDONLY | O_DIRECTORY);
             if (!opened && errno != ENOENT) throw_errno(errno, full(name), "open");  // gone: no name left to keep
             if (opened && uninterrupted([&] { return ::fsync(opened.get()); }) != 0) throw_errno(errno, full(name), "fsync");
-            if (directory.empty() || !made_directories_) return;
+            if (directory.empty() || known) break;
         }
+        at_.durable.add(holder);
     }
 
     std::string full(std::string_view path) const { return std::string(at_.root_name).append("/").append(path); }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSL-1.0
+// Waiting for a change in a directory: by the backend's own watch where it has one, else by a timer.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/fs/filesystem.hpp>
+
+#include <asio/awaitable.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace mailfs {
+
+/// Belongs to one waiter on one executor. changed() may wake for nothing: the first call always does, so that
+/// "wait, then read on" misses no change that came before the watch.
+template <filesystem Fs>
+class change_watch {
+public:
+    static constexpr std::chrono::milliseconds poll_interval{500};
+
+    change_watch(Fs fs, std::string directory) : fs_(std::move(fs)), directory_(std::move(directory)) {}
+
+    /// Ended by Asio's cancellation, with operation_aborted.
+    asio::awaitable<void> changed() {
+        if constexpr (watchable_filesystem<Fs>) {
+            if (watch_) {
+                co_await watch_->changed();
+            } else {
+                watch_.emplace(co_await fs_.watch_directory(directory_));
+            }
+        } else {
+            asio::steady_timer timer(co_await asio::this_coro::executor, poll_interval);
+            co_await timer.async_wait(asio::use_awaitable);
+        }
+    }
+
+private:
+    template <class F>
+    struct no_watch {};
+    template <class F>
+    struct watch_of {
+        using type = no_watch<F>;
+    };
+    template <watchable_filesystem F>
+    struct watch_of<F> {
+        using type = typename F::watch;
+    };
+
+    Fs fs_;
+    std::string directory_;
+    std::optional<typename watch_of<Fs>::type> watch_;
+};
+
+}  // namespace mailfs
