@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSL-1.0
+// The writing half of multi_dbox: appends messages to a file of its own, many at a time, and syncs once for many.
+//
+// Invariants: only the object that created a file writes to it; nothing is appended behind a failed append or sync; a
+// request is `done` when all its bytes are in the file or when it failed, and a leader touches another's mails only
+// before the first suspension after it has chosen them.
+#pragma once
+
+#include <mailfs/dbox/detail/put_message.hpp>
+#include <mailfs/dbox/detail/turn_queue.hpp>
+#include <mailfs/dbox/message_format.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/dbox_message.hpp>
+
+#include <algorithm>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mailfs::detail {
+
+inline constexpr int dbox_create_tries_max = 8;
+
+inline std::string multi_dbox_path(std::string const& directory, std::uint64_t id) {
+    std::string name(16, '0');
+    for (std::size_t i = 16; i-- > 0; id >>= 4) name[i] = "0123456789abcdef"[id & 15];
+    return directory + "/m." + name;
+}
+
+template <filesystem Fs, host Host>
+class dbox_appender {
+public:
+    dbox_appender(Fs fs, std::string directory, Host host, dbox_options options)
+        : fs_(std::move(fs)), directory_(std::move(directory)), host_(std::move(host)), options_(options) {}
+
+    asio::awaitable<std::vector<mail_location>> write(std::span<mail_to_write const> mails, durability d) {
+        for (auto const& mail : mails) check_size(mail, options_, directory_);
+        if (mails.empty()) co_return std::vector<mail_location>{};
+        auto const mine = std::make_shared<request>(mails, d);
+        co_await append(mine);
+        if (mine->failure) std::rethrow_exception(mine->failure);
+        if (d == durability::stored) co_await sync(mine->file, mine->end);
+        co_return std::move(mine->locations);
+    }
+
+private:
+    /// The file being written to.
+    struct target {
+        target(std::uint64_t i, std::string p, typename Fs::file f, std::uint64_t n, bool stored)
+            : id(i), path(std::move(p)), file(std::move(f)), nonce(n), name_stored(stored) {}
+
+        std::uint64_t id;
+        std::string path;
+        typename Fs::file file;
+        std::uint64_t nonce;
+        bool name_stored;  ///< a power cut can't take the name away
+        std::uint64_t end = sizeof(dbox_file_header);
+        std::uint64_t synced = 0;
+        enum class sync_state { idle, under_way, failed } syncing = sync_state::idle;
+        turn_queue syncs;
+    };
+
+    struct request {
+        request(std::span<mail_to_write const> m, durability how) : mails(m), d(how) {
+            for (auto const& mail : mails) extent += dbox_extent(mail.bytes.size());
+        }
+        std::span<mail_to_write const> mails;
+        durability d;
+        std::uint64_t extent = 0;
+        std::vector<mail_location> locations{};
+        std::shared_ptr<target> file{};
+        std::uint64_t end = 0;
+        std::exception_ptr failure{};
+        bool done = false;
+    };
+    using batch = std::vector<std::shared_ptr<request>>;
+
+    /// Takes a place in the queue; whoever's turn it is appends for all that fit into one append.
+    asio::awaitable<void> append(std::shared_ptr<request> mine) {
+        queued const place(pending_, mine);
+        auto const turn = co_await turns_.take();
+        if (mine->done) co_return;
+        batch together{mine};
+        try {
+            auto file = co_await file_for(mine->d);
+            current_.reset();  // until the append has returned: behind one that failed or was given up nothing may stand
+            together = choose(mine, *file);
+            co_await append_all(*file, together);
+            current_ = file;
+            for (auto const& each : together) {
+                each->file = file;
+                each->end = file->end;
+            }
+        } catch (...) {
+            for (auto const& each : together) each->failure = std::current_exception();
+        }
+        for (auto const& each : together) each->done = true;
+    }
+
+    struct queued {
+        queued(std::deque<std::shared_ptr<request>>& in, std::shared_ptr<request> what) : queue(in), mine(std::move(what)) {
+            queue.push_back(mine);
+        }
+        queued(queued const&) = delete;
+        queued& operator=(queued const&) = delete;
+        ~queued() { std::erase(queue, mine); }
+
+        std::deque<std::shared_ptr<request>>& queue;
+        std::shared_ptr<request> mine;
+    };
+
+    batch choose(std::shared_ptr<request> const& mine, target const& file) const {
+        batch together{mine};
+        auto extent = mine->extent;
+        for (auto const& other : pending_) {
+            if (other == mine || other->done) continue;
+            if (extent + other->extent > piece_max()) break;
+            if (other->d == durability::stored && !file.name_stored) break;
+            extent += other->extent;
+            together.push_back(other);
+        }
+        return together;
+    }
+
+    /// One append where all fits into one, without suspending before it; else the mails are of one request alone.
+    asio::awaitable<void> append_all(target& file, batch const& together) {
+        std::vector<std::byte> bytes;
+        for (auto const& each : together) {
+            each->locations.clear();  // of a leader that was given up
+            for (auto const& mail : each->mails) {
+                auto const header = make_dbox_message_header(file.nonce, mail.id, mail.received_ms, mail.mailbox, mail.bytes);
+                each->locations.push_back({file.id, file.end + bytes.size()});
+                put(bytes, as_bytes(header));
+                if (dbox_extent(mail.bytes.size()) > piece_max()) {  // not worth a copy
+                    co_await append_pieces(file, bytes);
+                    bytes.clear();
+                    co_await append_pieces(file, mail.bytes);
+                } else {
+                    put(bytes, mail.bytes);
+                }
+                put_trailer(bytes, header);
+                if (bytes.size() > piece_max()) {
+                    co_await append_pieces(file, bytes);
+                    bytes.clear();
+                }
+            }
+        }
+        co_await append_pieces(file, bytes);
+    }
+
+    asio::awaitable<void> append_pieces(target& file, bytes_view bytes) {
+        while (!bytes.empty()) {
+            auto const piece = bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), Fs::traits.append_size_max)));
+            auto const offset = co_await file.file.append(piece);
+            if (offset != file.end) throw error(errc::corrupt, file.path, file.end, "someone else wrote to this file");
+            file.end += piece.size();
+            bytes = bytes.subspan(piece.size());
+        }
+    }
+
+    std::uint64_t piece_max() const noexcept { return std::min(options_.append_size_max, Fs::traits.append_size_max); }
+
+    asio::awaitable<std::shared_ptr<target>> file_for(durability d) {
+        bool const usable = current_ && current_->syncing != target::sync_state::failed && current_->end < options_.file_size_max &&
+                            (d == durability::none || current_->name_stored);
+        if (!usable) current_ = co_await new_file(d);
+        co_return current_;
+    }
+
+    asio::awaitable<std::shared_ptr<target>> new_file(durability d) {
+        auto const nonce = new_nonce(host_);
+        for (int tries = 0; tries < dbox_create_tries_max; ++tries) {
+            auto const now_ms = host_.now_ms();
+            auto const id = now_ms << 16 | (host_.random() & 0xffff);
+            auto const path = multi_dbox_path(directory_, id);
+            auto const header = make_dbox_file_header(id, nonce, now_ms);
+            bool const made = co_await fs_.create(path, as_bytes(header), d);
+            if (!made) continue;
+            auto file = co_await fs_.open(path);
+            if (!file) throw error(errc::io, path, "the file is gone that was just created");
+            co_return std::make_shared<target>(id, path, std::move(*file), nonce, d == durability::stored);
+        }
+        throw error(errc::busy, directory_, "no free name for a mail file");
+    }
+
+    /// Returns when the first `end` bytes are on stable storage; those who come while a sync is under way share the next.
+    asio::awaitable<void> sync(std::shared_ptr<target> file, std::uint64_t end) {
+        if (file->synced >= end) co_return;
+        auto const turn = co_await file->syncs.take();
+        if (file->synced >= end) co_return;
+        bool const sound = file->syncing == target::sync_state::idle;  // one that was given up may have failed
+        file->syncing = sound ? target::sync_state::under_way : target::sync_state::failed;
+        if (!sound) throw error(errc::io, file->path, "a sync of this file failed before");
+        auto const covered = file->end;
+        try {
+            co_await file->file.sync();
+        } catch (...) {
+            file->syncing = target::sync_state::failed;
+            throw;
+        }
+        file->syncing = target::sync_state::idle;
+        file->synced = covered;
+    }
+
+    Fs fs_;
+    std::string directory_;
+    [[no_unique_address]] Host host_;
+    dbox_options options_;
+    std::shared_ptr<target> current_;
+    turn_queue turns_;
+    std::deque<std::shared_ptr<request>> pending_;
+};
+
+}  // namespace mailfs::detail

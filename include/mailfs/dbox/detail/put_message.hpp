@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSL-1.0
+// What the writers of both formats share.
+#pragma once
+
+#include <mailfs/dbox/message_format.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/dbox_message.hpp>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace mailfs::detail {
+
+inline void put(std::vector<std::byte>& bytes, bytes_view more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
+
+/// Aligns, and ends the message that `header` begins.
+inline void put_trailer(std::vector<std::byte>& bytes, dbox_message_header const& header) {
+    bytes.insert(bytes.end(), dbox_padding(header.stored_size), std::byte{0});
+    put(bytes, as_bytes(make_dbox_trailer(header)));
+}
+
+inline void check_size(mail_to_write const& mail, dbox_options const& options, std::string const& directory) {
+    if (mail.bytes.size() <= std::min(options.message_size_max, dbox_stored_size_max)) return;
+    throw error(errc::too_big, directory,
+                "a message of " + std::to_string(mail.bytes.size()) + " bytes, where " +
+                    std::to_string(options.message_size_max) + " are allowed");
+}
+
+/// Unpredictable, so that no one can mail us the header of a message.
+template <host Host>
+std::uint64_t new_nonce(Host& from) {
+    auto const nonce = from.random();
+    return is_dbox_nonce(nonce) ? nonce : nonce ^ 1;
+}
+
+}  // namespace mailfs::detail

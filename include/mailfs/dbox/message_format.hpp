@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSL-1.0
+// The message_format concept: how mail bodies lie in files.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/fs/filesystem.hpp>
+#include <mailfs/host/host.hpp>
+#include <mailfs/types/bytes.hpp>
+#include <mailfs/types/durability.hpp>
+#include <mailfs/types/guid.hpp>
+#include <mailfs/types/mail_location.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mailfs {
+
+/// One body on its way to disk. `bytes` must stay until write() has returned.
+struct mail_to_write {
+    guid id;                    ///< new and unique; what reading is checked against
+    std::uint64_t received_ms;  ///< milliseconds since 1970
+    bytes_view bytes;           ///< as received, of any content
+    guid mailbox{};             ///< where it is delivered to: a hint for rebuilding a lost index. 0: not told
+};
+
+struct dbox_options {
+    std::uint64_t file_size_max = std::uint64_t{8} << 20;       ///< a multi_dbox file longer than this gets no more messages
+    std::uint64_t message_size_max = std::uint64_t{256} << 20;  ///< a longer message is refused: errc::too_big
+    std::uint64_t append_size_max = std::uint64_t{1} << 20;     ///< bytes gathered in memory for one append
+    std::size_t open_files_max = 16;                            ///< files that multi_dbox keeps open for reading
+};
+
+/// No size hint: a first read takes dbox_read_ahead_default bytes.
+inline constexpr std::uint64_t size_unknown = ~std::uint64_t{0};
+inline constexpr std::uint64_t dbox_read_ahead_default = std::uint64_t{16} << 10;
+/// No hint makes a first read longer than this: memory follows the file's true size, never a number alone.
+inline constexpr std::uint64_t dbox_read_ahead_max = std::uint64_t{256} << 10;
+
+/// An object belongs to one executor; several calls may be under way at once; it must not be moved or destroyed meanwhile.
+/// All calls throw mailfs::error, which names file and offset.
+template <class M>
+concept message_format =
+    std::movable<M> && filesystem<typename M::fs_type> && host<typename M::host_type> &&
+    std::constructible_from<M, typename M::fs_type, std::string, typename M::host_type, dbox_options> &&
+    requires(M m, std::span<mail_to_write const> mails, durability d, guid id, mail_location at, std::uint64_t number) {
+        // Where each mail stands, in order. `stored`: all are on stable storage before it returns. On an error none
+        // counts as written (bytes may lie orphaned), and the next call works if the cause is gone. Throws too_big,
+        // no_space, io, ...
+        { m.write(mails, d) } -> awaitable_of<std::vector<mail_location>>;
+        // The very message, checked by guid and checksum. Throws body_missing: the file or the bytes are not there;
+        // corrupt: they are damaged, or another message's; newer_version: by a later mailfs.
+        { m.read(id, at) } -> awaitable_of<std::vector<std::byte>>;
+        // The same; one read call where the hint (the message's size) is right and not above dbox_read_ahead_max.
+        { m.read(id, at, number) } -> awaitable_of<std::vector<std::byte>>;
+        // Bytes from an offset within the message on, fewer at its end. Its header is checked, its bytes are not.
+        { m.read_part(id, at, number, number) } -> awaitable_of<std::vector<std::byte>>;
+    };
+
+}  // namespace mailfs

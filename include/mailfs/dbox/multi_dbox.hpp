@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSL-1.0
+// Many messages in a file: each writer creates its own file and appends to it.
+#pragma once
+
+#include <mailfs/dbox/detail/dbox_appender.hpp>
+#include <mailfs/dbox/detail/open_files.hpp>
+#include <mailfs/dbox/detail/read_message.hpp>
+#include <mailfs/dbox/message_format.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/dbox_message.hpp>
+#include <mailfs/host/system_host.hpp>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mailfs {
+
+/// Files are DIRECTORY/m.<16 hex digits>: 48 bits of milliseconds, 16 of chance. A write costs one append, and one sync
+/// when `stored`, however many its mails are (up to append_size_max bytes); writes under way at once share both. The
+/// first one, and one that finds its file full, creates a file first. A read costs one read call where the file is open
+/// and the hint right. No lock is needed: nobody writes to a file that another object made.
+/// Threads: as message_format says.
+template <filesystem Fs, host Host = system_host>
+class multi_dbox {
+public:
+    using fs_type = Fs;
+    using host_type = Host;
+
+    multi_dbox(Fs fs, std::string directory, Host host, dbox_options options = {})
+        : fs_(fs), directory_(directory), files_(options.open_files_max),
+          appender_(std::make_shared<detail::dbox_appender<Fs, Host>>(std::move(fs), std::move(directory), std::move(host), options)) {}
+
+    /// See message_format. Also throws busy, when no free file name was found in a bounded number of tries.
+    asio::awaitable<std::vector<mail_location>> write(std::span<mail_to_write const> mails, durability d) {
+        auto const appender = appender_;  // outlives the turns that a destroyed coroutine gives back
+        co_return co_await appender->write(mails, d);
+    }
+
+    /// See message_format.
+    asio::awaitable<std::vector<std::byte>> read(guid id, mail_location at, std::uint64_t size_hint = size_unknown) {
+        auto const path = detail::multi_dbox_path(directory_, at.file);
+        detail::message_place const place{path, at.offset, id};
+        auto const opened = co_await open(place, at);
+        auto begun = co_await begin(*opened, place, detail::read_ahead(size_hint));
+        co_return co_await detail::read_body(opened->file, std::move(begun), place);
+    }
+
+    /// See message_format.
+    asio::awaitable<std::vector<std::byte>> read_part(guid id, mail_location at, std::uint64_t begin_at, std::uint64_t size) {
+        auto const path = detail::multi_dbox_path(directory_, at.file);
+        detail::message_place const place{path, at.offset, id};
+        auto const opened = co_await open(place, at);
+        auto begun = co_await begin(*opened, place, detail::read_ahead(begin_at, size));
+        co_return co_await detail::read_range(opened->file, std::move(begun), place, begin_at, size);
+    }
+
+private:
+    using opened_file = typename detail::open_files<Fs>::opened;
+
+    asio::awaitable<std::shared_ptr<opened_file>> open(detail::message_place const& place, mail_location at) {
+        if (!detail::is_message_offset(at.offset))
+            throw error(errc::body_missing, place.path, at.offset, "the mail's location is none of multi_dbox");
+        auto opened = co_await files_.get(fs_, at.file, place.path);
+        if (!opened) throw error(errc::body_missing, place.path, at.offset, "no such mail file");
+        co_return opened;
+    }
+
+    static asio::awaitable<detail::begun_message> begin(opened_file& from, detail::message_place const& place, std::uint64_t ahead) {
+        auto bytes = co_await detail::read_up_to(from.file, place.offset, sizeof(dbox_message_header) + ahead);
+        co_return detail::begin_message(std::move(bytes), from.nonce, place);
+    }
+
+    Fs fs_;
+    std::string directory_;
+    detail::open_files<Fs> files_;
+    std::shared_ptr<detail::dbox_appender<Fs, Host>> appender_;
+};
+
+}  // namespace mailfs

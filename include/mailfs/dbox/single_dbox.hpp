@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSL-1.0
+// A file per message, named by the message's guid: the natural form for object stores.
+#pragma once
+
+#include <mailfs/dbox/detail/put_message.hpp>
+#include <mailfs/dbox/detail/read_message.hpp>
+#include <mailfs/dbox/message_format.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/dbox_message.hpp>
+#include <mailfs/host/system_host.hpp>
+
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mailfs {
+
+/// Files are DIRECTORY/<first two hex digits of the guid>/<guid>. A location's file is 0, its offset that of the only
+/// message. A write costs one create for each mail, a read one open and one read call (up to dbox_read_ahead_max bytes).
+/// Threads: as message_format says.
+template <filesystem Fs, host Host = system_host>
+class single_dbox {
+public:
+    using fs_type = Fs;
+    using host_type = Host;
+
+    single_dbox(Fs fs, std::string directory, Host host, dbox_options options = {})
+        : fs_(std::move(fs)), directory_(std::move(directory)), host_(std::move(host)), options_(options) {}
+
+    /// See message_format. Also throws exists, when a guid has a file already; that file stays as it is.
+    asio::awaitable<std::vector<mail_location>> write(std::span<mail_to_write const> mails, durability d) {
+        for (auto const& mail : mails) detail::check_size(mail, options_, directory_);
+        std::size_t created = 0;
+        std::exception_ptr failure;
+        try {
+            for (; created < mails.size(); ++created) co_await create(mails[created], d);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        if (failure) {
+            co_await discard(mails.first(created));
+            std::rethrow_exception(failure);
+        }
+        co_return std::vector<mail_location>(mails.size(), mail_location{0, sizeof(dbox_file_header)});
+    }
+
+    /// See message_format.
+    asio::awaitable<std::vector<std::byte>> read(guid id, mail_location at, std::uint64_t size_hint = size_unknown) {
+        auto const path = path_of(id);
+        detail::message_place const place{path, at.offset, id};
+        auto file = co_await open(place, at);
+        auto begun = co_await begin(file, place, detail::read_ahead(size_hint));
+        co_return co_await detail::read_body(file, std::move(begun), place);
+    }
+
+    /// See message_format.
+    asio::awaitable<std::vector<std::byte>> read_part(guid id, mail_location at, std::uint64_t begin_at, std::uint64_t size) {
+        auto const path = path_of(id);
+        detail::message_place const place{path, at.offset, id};
+        auto file = co_await open(place, at);
+        auto begun = co_await begin(file, place, detail::read_ahead(begin_at, size));
+        co_return co_await detail::read_range(file, std::move(begun), place, begin_at, size);
+    }
+
+    /// Removes the message's file for good; false: it was not there. For who knows that no index refers to it.
+    asio::awaitable<bool> remove(guid id, mail_location) {
+        auto const path = path_of(id);
+        co_return co_await fs_.remove(path);
+    }
+
+private:
+    std::string path_of(guid const& id) const {
+        auto const name = id.hex();
+        return directory_ + '/' + name.substr(0, 2) + '/' + name;
+    }
+
+    asio::awaitable<void> create(mail_to_write const& mail, durability d) {
+        auto const path = path_of(mail.id);
+        auto const nonce = detail::new_nonce(host_);
+        std::vector<std::byte> bytes;
+        bytes.reserve(sizeof(dbox_file_header) + dbox_extent(mail.bytes.size()));
+        detail::put(bytes, as_bytes(make_dbox_file_header(0, nonce, host_.now_ms())));
+        auto const header = make_dbox_message_header(nonce, mail.id, mail.received_ms, mail.mailbox, mail.bytes);
+        detail::put(bytes, as_bytes(header));
+        detail::put(bytes, mail.bytes);
+        detail::put_trailer(bytes, header);
+        bool const made = co_await fs_.create(path, bytes, d);
+        if (!made) throw error(errc::exists, path, "a message of this guid is there already");
+    }
+
+    /// What a failed write leaves is unreferenced anyway: an error here changes nothing, the purge finds the file.
+    asio::awaitable<void> discard(std::span<mail_to_write const> mails) {
+        for (auto const& mail : mails) {
+            auto const path = path_of(mail.id);
+            try {
+                co_await fs_.remove(path);
+            } catch (error const&) {
+            }
+        }
+    }
+
+    asio::awaitable<typename Fs::file> open(detail::message_place const& place, mail_location at) {
+        if (at.file != 0 || at.offset != sizeof(dbox_file_header))
+            throw error(errc::body_missing, place.path, at.offset, "the mail's location is none of single_dbox");
+        auto file = co_await fs_.open(place.path);
+        if (!file) throw error(errc::body_missing, place.path, at.offset, "no such mail file");
+        co_return std::move(*file);
+    }
+
+    asio::awaitable<detail::begun_message> begin(typename Fs::file& file, detail::message_place const& place, std::uint64_t ahead) {
+        auto const size = sizeof(dbox_file_header) + sizeof(dbox_message_header) + ahead;
+        auto bytes = co_await detail::read_up_to(file, 0, size);
+        auto const nonce = detail::nonce_told_by(bytes, place.path);
+        auto const skipped = std::min(bytes.size(), sizeof(dbox_file_header));
+        bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(skipped));
+        co_return detail::begin_message(std::move(bytes), nonce, place);
+    }
+
+    Fs fs_;
+    std::string directory_;
+    [[no_unique_address]] Host host_;
+    dbox_options options_;
+};
+
+}  // namespace mailfs
