@@ -21,11 +21,13 @@ for purpose; do
     esac
 done
 [ -n "${CXX:-}" ] || wanted="$compiler $wanted"
+# shellcheck disable=SC2086  # one blank between the words
+wanted=$(echo $wanted)
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     for tool in "${CXX:-c++}" meson ninja pkg-config python3; do
         command -v "${tool%% *}" >/dev/null || {
-            echo "This is not Debian, and ${tool%% *} is missing. Please install by hand what these Debian packages hold:$wanted" >&2
+            echo "This is not Debian, and ${tool%% *} is missing. Please install by hand what these Debian packages hold: $wanted" >&2
             exit 1
         }
     done
