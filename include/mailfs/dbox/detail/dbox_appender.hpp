@@ -11,6 +11,7 @@
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/dbox_message.hpp>
+#include <mailfs/fs/shared_sync.hpp>
 
 #include <algorithm>
 #include <deque>
@@ -60,8 +61,9 @@ private:
         bool name_stored;  ///< a power cut can't take the name away
         std::uint64_t end = sizeof(dbox_file_header);
         std::uint64_t synced = 0;
-        enum class sync_state { idle, under_way, failed } syncing = sync_state::idle;
-        turn_queue syncs;
+        bool sync_failed = false;
+        turn_queue sync_turns;
+        shared_sync<typename Fs::file> syncs;  // a caller's cancellation does not reach into it
     };
 
     struct request {
@@ -95,7 +97,7 @@ private:
                 each->file = file;
                 each->end = file->end;
             }
-        } catch (...) {
+        } catch (error const&) {  // any other, a cancellation too, is ours alone: the next in turn appends for the others
             for (auto const& each : together) each->failure = std::current_exception();
         }
         for (auto const& each : together) each->done = true;
@@ -165,7 +167,7 @@ private:
     std::uint64_t piece_max() const noexcept { return std::min(options_.append_size_max, Fs::traits.append_size_max); }
 
     asio::awaitable<std::shared_ptr<target>> file_for(durability d) {
-        bool const usable = current_ && current_->syncing != target::sync_state::failed && current_->end < options_.file_size_max &&
+        bool const usable = current_ && !current_->sync_failed && current_->end < options_.file_size_max &&
                             (d == durability::none || current_->name_stored);
         if (!usable) current_ = co_await new_file(d);
         co_return current_;
@@ -187,22 +189,20 @@ private:
         throw error(errc::busy, directory_, "no free name for a mail file");
     }
 
-    /// Returns when the first `end` bytes are on stable storage; those who come while a sync is under way share the next.
+    /// Returns when the first `end` bytes are on stable storage. A sync that began before they were there does not count;
+    /// whoever waits for it meanwhile shares the next. After a failure the kernel may have dropped what it could not
+    /// write, so that a later success would prove nothing.
     asio::awaitable<void> sync(std::shared_ptr<target> file, std::uint64_t end) {
+        auto const turn = co_await file->sync_turns.take();
         if (file->synced >= end) co_return;
-        auto const turn = co_await file->syncs.take();
-        if (file->synced >= end) co_return;
-        bool const sound = file->syncing == target::sync_state::idle;  // one that was given up may have failed
-        file->syncing = sound ? target::sync_state::under_way : target::sync_state::failed;
-        if (!sound) throw error(errc::io, file->path, "a sync of this file failed before");
+        if (file->sync_failed) throw error(errc::io, file->path, "a sync of this file failed before");
         auto const covered = file->end;
         try {
-            co_await file->file.sync();
-        } catch (...) {
-            file->syncing = target::sync_state::failed;
+            co_await file->syncs.sync(file->file);
+        } catch (error const&) {
+            file->sync_failed = true;
             throw;
         }
-        file->syncing = target::sync_state::idle;
         file->synced = covered;
     }
 

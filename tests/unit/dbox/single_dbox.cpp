@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <mailfs/dbox/single_dbox.hpp>
+
+#include "dbox_fixture.hpp"
+#include "support/run.hpp"
+
+#include <mailfs/fs/counting_fs.hpp>
+#include <mailfs/fs/memory_fs.hpp>
+
+#include <doctest/doctest.h>
+
+using namespace mailfs;
+using namespace mailfs::test;
+
+using counted = counting_fs<memory_fs>;
+
+TEST_CASE("single_dbox: a write is one create, a read one open and one read call") {
+    run([]() -> asio::awaitable<void> {
+        counted const fs;
+        auto format = make_format<single_dbox<counted, fixed_host>>(fs);
+        auto const body = noise(20'000);
+        auto const at = co_await write_one(format, numbered(1), body, durability::stored);
+        CHECK(fs.counts().create == 1);
+        CHECK(fs.counts().calls() == 1);
+        fs.counts().reset();
+        auto const read = co_await format.read(numbered(1), at, body.size());
+        CHECK(read == body);
+        CHECK(fs.counts().open == 1);
+        CHECK(fs.counts().read == 1);
+        CHECK(fs.counts().calls() == 2);
+    });
+}
+
+TEST_CASE("single_dbox: a guid that is taken is refused, and its message stays") {
+    run([]() -> asio::awaitable<void> {
+        auto format = make_format<single_dbox<memory_fs, fixed_host>>(memory_fs());
+        auto const first = noise(10, 1), second = noise(10, 2);
+        auto const at = co_await write_one(format, numbered(1), first);
+        std::vector<mail_to_write> const mails{{numbered(2), 0, second}, {numbered(1), 0, second}};
+        std::optional<error> failure;
+        try {
+            co_await format.write(mails, durability::none);
+        } catch (error const& e) {
+            failure = e;
+        }
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::exists);
+        auto const body = co_await format.read(numbered(1), at);
+        CHECK(body == first);
+        auto const other = co_await try_read(format, numbered(2), at);
+        CHECK(other.is(errc::body_missing));  // the failed write took back what it had made
+        auto const retried = co_await write_one(format, numbered(2), second);
+        auto const now = co_await format.read(numbered(2), retried);
+        CHECK(now == second);
+    });
+}
+
+TEST_CASE("single_dbox: remove takes one message and tells whether it was there") {
+    run([]() -> asio::awaitable<void> {
+        auto format = make_format<single_dbox<memory_fs, fixed_host>>(memory_fs());
+        auto const at = co_await write_one(format, numbered(1), noise(10));
+        auto const other = co_await write_one(format, numbered(2), noise(20));
+        bool const was_there = co_await format.remove(numbered(1), at);
+        bool const again = co_await format.remove(numbered(1), at);
+        CHECK(was_there);
+        CHECK(!again);
+        auto const gone = co_await try_read(format, numbered(1), at);
+        CHECK(gone.is(errc::body_missing));
+        auto const body = co_await format.read(numbered(2), other);
+        CHECK(body == noise(20));
+    });
+}
