@@ -22,10 +22,12 @@ namespace mailfs {
 /// error: a record that is in the log is history.
 template <class M>
 concept state_machine =
-    std::movable<M> && requires(M m, M const c, guid g, format::record_view r, std::uint32_t u, std::string_view name,
+    requires(M m, M const c, guid g, format::record_view r, std::uint32_t u, std::string_view name,
                                 typename M::outcome* outcome, std::span<std::byte> bytes) {
         requires std::default_initializable<typename M::outcome>;  // what the writer of a transaction learns
-        { M(g) };                                                  // the empty state of a new object
+        { outcome->at } -> std::same_as<position&>;                // its place in the stream, set by the log
+        requires std::default_initializable<M>;
+        { m.reset(g) };                                            // becomes the empty state of this object
         { c.object() } -> std::convertible_to<guid>;
         { m.stream() } -> std::same_as<stream_state&>;
         { c.stream() } -> std::same_as<stream_state const&>;

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSL-1.0
+// Turns: coroutines of one executor enter a stretch of code one after another, in the order they came.
+#pragma once
+
+#include <mailfs/config.hpp>
+
+#include <asio/awaitable.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+
+#include <algorithm>
+#include <deque>
+#include <system_error>
+
+namespace mailfs::detail {
+
+/// Not a lock between threads: all callers run on one executor. Usage, where the free case costs no coroutine:
+///     if (!turns.try_take()) co_await turns.wait();
+///     turn const mine(turns);
+class turns {
+public:
+    bool try_take() noexcept { return taken_ ? false : (taken_ = true); }
+
+    /// Returns when the turn is the caller's. Cancellation throws operation_aborted, and the caller is out of the line.
+    asio::awaitable<void> wait() {
+        waiter self{asio::steady_timer(co_await asio::this_coro::executor, asio::steady_timer::time_point::max())};
+        line_.push_back(&self);
+        std::error_code ec;
+        co_await self.wake.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+        if (self.mine) co_return;
+        line_.erase(std::find(line_.begin(), line_.end(), &self));
+        throw std::system_error(asio::error::operation_aborted);
+    }
+
+    void give_back() noexcept {
+        taken_ = !line_.empty();
+        if (!taken_) return;
+        auto* const next = line_.front();
+        line_.pop_front();
+        next->mine = true;
+        next->wake.cancel();
+    }
+
+private:
+    struct waiter {
+        asio::steady_timer wake;
+        bool mine = false;
+    };
+    bool taken_ = false;
+    std::deque<waiter*> line_;
+};
+
+/// Gives a turn back at the end of the block.
+class turn {
+public:
+    explicit turn(turns& t) noexcept : turns_(t) {}
+    ~turn() { turns_.give_back(); }
+    turn(turn const&) = delete;
+    turn& operator=(turn const&) = delete;
+
+private:
+    turns& turns_;
+};
+
+}  // namespace mailfs::detail

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSL-1.0
+// The messages of a mailbox as columns: hot ones apart from cold ones, so that a scan of flags touches nothing else.
+#pragma once
+
+#include <mailfs/format/snapshot.hpp>
+#include <mailfs/index/column.hpp>
+#include <mailfs/types/guid.hpp>
+#include <mailfs/types/mail_location.hpp>
+#include <mailfs/types/uid.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace mailfs {
+
+/// The identity of a message: which transaction appended it, and as the how-manieth of that.
+struct message_dot {
+    std::uint32_t node = 0;
+    std::uint32_t part = 0;
+    std::uint64_t incarnation = 0;
+    std::uint64_t counter = 0;
+    friend constexpr auto operator<=>(message_dot const&, message_dot const&) = default;
+};
+
+/// One row in one piece; as it goes in.
+struct mailbox_row {
+    uid_t uid = 0;
+    std::uint32_t flags = 0;
+    modseq_t modseq = 0;
+    std::uint32_t keyword_set = 0;
+    std::uint32_t size = 0;
+    std::uint64_t received_ms = 0;
+    std::uint64_t saved_ms = 0;
+    guid id;
+    mail_location where;
+    std::uint64_t cache = 0;
+    message_dot dot;
+};
+
+struct mailbox_rows {
+    column<uid_t> uid;
+    column<std::uint32_t> flags;
+    column<modseq_t> modseq;
+    column<std::uint32_t> keyword_set;
+    column<std::uint32_t> size;
+    column<std::uint64_t> received;
+    column<std::uint64_t> saved;
+    column<guid> id;
+    column<mail_location> where;
+    column<std::uint64_t> cache;
+    column<message_dot> dot;
+
+    /// Calls f(column_id, column) for each.
+    template <class Self, class F>
+    static void each(Self& self, F&& f) {
+        using format::column_id;
+        f(column_id::uid, self.uid);
+        f(column_id::flags, self.flags);
+        f(column_id::modseq, self.modseq);
+        f(column_id::keyword_set, self.keyword_set);
+        f(column_id::size, self.size);
+        f(column_id::received, self.received);
+        f(column_id::saved, self.saved);
+        f(column_id::guid, self.id);
+        f(column_id::location, self.where);
+        f(column_id::cache, self.cache);
+        f(column_id::dot, self.dot);
+    }
+
+    std::size_t count() const noexcept { return uid.size(); }
+
+    void push_back(mailbox_row const& r) {
+        uid.push_back(r.uid);
+        flags.push_back(r.flags);
+        modseq.push_back(r.modseq);
+        keyword_set.push_back(r.keyword_set);
+        size.push_back(r.size);
+        received.push_back(r.received_ms);
+        saved.push_back(r.saved_ms);
+        id.push_back(r.id);
+        where.push_back(r.where);
+        cache.push_back(r.cache);
+        dot.push_back(r.dot);
+    }
+    mailbox_row get(std::size_t row) const {
+        return {uid[row], flags[row], modseq[row], keyword_set[row], size[row], received[row],
+                saved[row], id[row], where[row], cache[row], dot[row]};
+    }
+
+    /// The first row whose uid is not less; count() when there is none. O(log rows).
+    std::size_t lower_bound(uid_t wanted) const {
+        std::size_t first = 0;
+        for (auto n = count(); n > 0;) {
+            auto const half = n / 2;
+            if (uid[first + half] < wanted) {
+                first += half + 1;
+                n -= half + 1;
+            } else {
+                n = half;
+            }
+        }
+        return first;
+    }
+
+    static mailbox_rows map(format::snapshot_reader const& in, std::string const& name) {
+        mailbox_rows rows;
+        each(rows, [&]<class T>(format::column_id which, column<T>& c) {
+            auto const found = in.get(which, sizeof(T));
+            if (found.bytes.size() / sizeof(T) != in.header().rows) in.fail(errc::corrupt, found.offset, "a column has not as many rows as the mailbox");
+            c = column<T>(found, name);
+        });
+        return rows;
+    }
+};
+
+}  // namespace mailfs

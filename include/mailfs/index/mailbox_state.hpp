@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: BSL-1.0
+// The state of a mailbox: what its stream of transactions made of it. Deterministic, no I/O.
+#pragma once
+
+#include <mailfs/format/mailbox_operations.hpp>
+#include <mailfs/format/snapshot.hpp>
+#include <mailfs/format/stream_codec.hpp>
+#include <mailfs/index/keyword_table.hpp>
+#include <mailfs/index/mailbox_changes.hpp>
+#include <mailfs/index/mailbox_rows.hpp>
+#include <mailfs/index/rank_set.hpp>
+#include <mailfs/index/vanished_list.hpp>
+#include <mailfs/log/state_machine.hpp>
+#include <mailfs/types/flags.hpp>
+#include <mailfs/types/uid_set.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace mailfs {
+
+/// What the writer of a transaction learns when it has landed.
+struct mailbox_outcome {
+    position at;                 ///< at.modseq() is the MODSEQ of all it changed
+    uid_t first_uid = 0;         ///< of the messages appended, which have consecutive UIDs
+    std::uint32_t appended = 0;  ///< 0 although some were proposed: the mailbox has no UIDs left
+    uid_set changed;             ///< messages whose flags or keywords are different now
+    uid_set modified;            ///< left alone, for their MODSEQ was above UNCHANGEDSINCE
+    uid_set expunged;
+    bool keywords_refused = false;  ///< some were new, and the mailbox has keyword_table::names_max already
+};
+
+/// Exact, and part of the state: a fold of the same stream, so that nothing can drift.
+struct mailbox_counters {
+    std::uint64_t messages = 0;
+    std::uint64_t unseen = 0;   ///< without \Seen
+    std::uint64_t deleted = 0;  ///< with \Deleted
+    std::uint64_t bytes = 0;    ///< sum of RFC822.SIZE
+    friend bool operator==(mailbox_counters const&, mailbox_counters const&) = default;
+};
+
+/// Rows are in UID order and keep their number until compacted; expunged ones stay behind in `expunged`.
+class mailbox_state {
+public:
+    using outcome = mailbox_outcome;
+
+    static constexpr std::size_t metadata_size_max = 64U << 10;  ///< bytes of all keys and values
+    static constexpr std::size_t compact_rows_min = 1024;        ///< expunged rows, before they are swept out of memory
+
+    mailbox_state() = default;
+    mailbox_state(mailbox_state const&) = delete;
+    mailbox_state& operator=(mailbox_state const&) = delete;
+
+    // --- what others read ------------------------------------------------------------------------------------
+    guid object() const noexcept { return object_; }
+    std::uint32_t uid_validity() const noexcept { return uid_validity_; }
+    uid_t uid_next() const noexcept { return uid_next_; }
+    modseq_t highest_modseq() const noexcept { return stream_.at.modseq(); }
+    mailbox_counters const& counters() const noexcept { return counters_; }
+    std::uint64_t digest() const noexcept { return digest_; }  ///< over messages in any order; equal states have equal ones
+    mailbox_rows const& rows() const noexcept { return rows_; }
+    rank_set const& expunged() const noexcept { return expunged_; }
+    keyword_table const& keywords() const noexcept { return keywords_; }
+    vanished_list const& vanished() const noexcept { return vanished_; }
+    std::map<std::string, std::string, std::less<>> const& metadata() const noexcept { return metadata_; }
+    mailbox_changes& changes() noexcept { return changes_; }
+
+    /// The row of a message that is there; O(log rows).
+    std::optional<std::size_t> find(uid_t uid) const {
+        auto const row = rows_.lower_bound(uid);
+        if (row == rows_.count() || rows_.uid[row] != uid || expunged_.contains(row)) return std::nullopt;
+        return row;
+    }
+    /// Calls f(row) for each message there is whose uid is in the range, ascending.
+    template <class F>
+    void for_each(uid_t first, uid_t last, F&& f) const {
+        for (auto row = rows_.lower_bound(first); row < rows_.count() && rows_.uid[row] <= last; ++row)
+            if (!expunged_.contains(row)) f(row);
+    }
+
+    // --- state_machine ---------------------------------------------------------------------------------------
+    stream_state& stream() noexcept { return stream_; }
+    stream_state const& stream() const noexcept { return stream_; }
+    std::uint32_t next_id() const noexcept { return uid_next_; }
+    void skip_ids(std::uint32_t n) noexcept { uid_next_ = n > uid_max - uid_next_ ? uid_max : uid_next_ + n; }
+
+    static std::uint32_t next_id_after(std::uint32_t next, format::record_view const& record) {
+        format::for_each_operation(record.payload, [&](std::uint16_t kind, std::uint16_t, bytes_view bytes) {
+            if (kind == std::uint16_t(format::mailbox_operation::append) && bytes.size() >= sizeof(format::append_operation) && next < uid_max)
+                ++next;
+            else if (kind == std::uint16_t(format::mailbox_operation::header))
+                if (auto const v = format::view_operation<format::header_operation>(bytes)) next = std::max<std::uint32_t>(next, v->op.uid_next);
+            return true;
+        });
+        return next;
+    }
+
+    void reset(guid const& object) {
+        changes_.abandon(*this);
+        object_ = object;
+        stream_ = {};
+        uid_validity_ = 0;
+        uid_next_ = 1;
+        counters_ = {};
+        digest_ = 0;
+        rows_ = {};
+        expunged_.clear();
+        keywords_ = {};
+        vanished_ = {};
+        metadata_.clear();
+    }
+
+    /// Throws newer_version for an operation that this version must not pass over, corrupt when it needs rows that
+    /// are damaged; nothing is applied then.
+    admission apply(format::record_view const& record, outcome* out) {
+        prepare(record);
+        auto const verdict = stream_.admit(record);
+        if (verdict != admission::fresh) return verdict;
+        std::uint32_t part = 0;
+        format::for_each_operation(record.payload, [&](std::uint16_t kind, std::uint16_t, bytes_view bytes) {
+            using enum format::mailbox_operation;
+            switch (static_cast<format::mailbox_operation>(kind)) {
+                case append: append_message(record, bytes, part++, out); break;
+                case flags: change_flags(bytes, out); break;
+                case expunge: expunge_messages(bytes, out); break;
+                case header: raise(bytes); break;
+                case metadata: change_metadata(bytes); break;
+                case cache: set_cache(bytes); break;
+                case relocate: relocate_message(bytes); break;
+                default: break;
+            }
+            return true;
+        });
+        if (expunged_.size() >= compact_rows_min && expunged_.size() > rows_.count() / 2) compact();
+        return verdict;
+    }
+
+    std::vector<std::byte> dump() const;
+    void load(std::span<std::byte> bytes, std::string_view name);
+
+private:
+    // Whatever can fail, fails here.
+    void prepare(format::record_view const& record) const {
+        format::for_each_operation(record.payload, [&](std::uint16_t kind, std::uint16_t flags, bytes_view bytes) {
+            using format::mailbox_operation;
+            if (kind > std::uint16_t(mailbox_operation::relocate) && (flags & format::operation_may_skip) == 0)
+                throw error(errc::newer_version, "mailbox " + object_.hex(), "operation " + std::to_string(kind));
+            auto touch = [this](uid_t first, uid_t last) {
+                auto const begin = rows_.lower_bound(first), end = last == uid_max ? rows_.count() : rows_.lower_bound(last + 1);
+                mailbox_rows::each(rows_, [&](format::column_id, auto const& c) { c.touch(begin, end); });
+            };
+            if (kind == std::uint16_t(mailbox_operation::flags)) {
+                if (auto v = format::view_operation<format::flags_operation>(bytes)) format::for_each_range(v->rest, v->op.range_count, touch);
+            } else if (kind == std::uint16_t(mailbox_operation::expunge)) {
+                if (auto v = format::view_operation<format::expunge_operation>(bytes)) format::for_each_range(v->rest, v->op.range_count, touch);
+            } else if (kind == std::uint16_t(mailbox_operation::cache)) {
+                if (auto v = format::view_operation<format::cache_operation>(bytes)) touch(v->op.uid, v->op.uid);
+            } else if (kind == std::uint16_t(mailbox_operation::relocate)) {
+                if (auto v = format::view_operation<format::relocate_operation>(bytes)) touch(v->op.uid, v->op.uid);
+            }
+            return true;
+        });
+    }
+
+    // A message's part of the digest: who it is, its uid, flags, modseq. A sum, so that order does not matter.
+    std::uint64_t part_of_digest(std::size_t row) const {
+        auto const& g = rows_.id[row].octets;
+        auto const bytes = std::as_bytes(std::span(g));
+        auto mix = [](std::uint64_t h, std::uint64_t word) {
+            h = (h ^ word) * 0x9e37'79b9'7f4a'7c15U;
+            return h ^ h >> 29;
+        };
+        auto h = mix(format::load<le64>(bytes), format::load<le64>(bytes.subspan(8)));
+        h = mix(h, std::uint64_t{rows_.uid[row]} << 32 | rows_.flags[row]);
+        return mix(h, rows_.modseq[row]) * 0xbf58'476d'1ce4'e5b9U;
+    }
+    // Takes a message out of counters and digest (sign -1), or puts it in.
+    void count(std::size_t row, bool in) {
+        auto const step = [in](std::uint64_t& n, std::uint64_t by) { n = in ? n + by : n - by; };
+        auto const flags = static_cast<flag>(rows_.flags[row]);
+        step(counters_.messages, 1);
+        step(counters_.unseen, has(flags, flag::seen) ? 0 : 1);
+        step(counters_.deleted, has(flags, flag::deleted) ? 1 : 0);
+        step(counters_.bytes, rows_.size[row]);
+        step(digest_, part_of_digest(row));
+    }
+
+    keyword_table::set numbers_of(std::vector<std::string_view> const& names, bool make, outcome* out) {
+        keyword_table::set numbers;
+        for (auto name : names) {
+            auto const n = make ? keywords_.number(name) : keywords_.find(name);
+            if (n) numbers.push_back(*n);
+            else if (make && out != nullptr) out->keywords_refused = true;
+        }
+        std::sort(numbers.begin(), numbers.end());
+        numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+        return numbers;
+    }
+
+    void append_message(format::record_view const& record, bytes_view bytes, std::uint32_t part, outcome* out) {
+        auto const v = format::view_operation<format::append_operation>(bytes);
+        if (!v || uid_next_ == uid_max) return;
+        mailbox_row r;
+        r.uid = uid_next_++;
+        r.flags = v->op.flags & static_cast<std::uint32_t>(all_flags);
+        r.modseq = stream_.at.modseq();
+        r.keyword_set = v->op.keyword_count == 0 ? 0 : keywords_.id_of(numbers_of(format::names_of(v->rest, v->op.keyword_count), true, out));
+        r.size = v->op.size;
+        r.received_ms = v->op.received_ms;
+        r.saved_ms = record.stamp().milliseconds();
+        r.id = format::get_guid(v->op.id);
+        r.where = {v->op.file, v->op.offset};
+        r.dot = {record.header.node, part, record.header.incarnation, record.header.counter};
+        rows_.push_back(r);
+        count(rows_.count() - 1, true);
+        if (out != nullptr && out->appended++ == 0) out->first_uid = r.uid;
+    }
+
+    void change_flags(bytes_view bytes, outcome* out) {
+        auto v = format::view_operation<format::flags_operation>(bytes);
+        if (!v || v->op.mode > std::uint32_t(flag_mode::replace)) return;
+        auto const mode = static_cast<flag_mode>(std::uint32_t{v->op.mode});
+        auto const mask = v->op.flags & static_cast<std::uint32_t>(all_flags);
+        auto const ranges_size = std::size_t{v->op.range_count} * sizeof(format::range_layout);
+        if (ranges_size > v->rest.size()) return;
+        auto const numbers = numbers_of(format::names_of(v->rest.subspan(ranges_size), v->op.keyword_count), mode != flag_mode::remove, out);
+        format::for_each_range(v->rest, v->op.range_count, [&](uid_t first, uid_t last) {
+            for_each(first, last, [&](std::size_t row) {
+                if (rows_.modseq[row] > v->op.unchanged_since) {
+                    if (out != nullptr) out->modified.add(rows_.uid[row]);
+                    return;
+                }
+                auto const old = rows_.flags[row];
+                auto const now = mode == flag_mode::add ? old | mask : mode == flag_mode::remove ? old & ~mask : mask;
+                auto const set = keywords_.changed(rows_.keyword_set[row], mode, numbers);
+                if (now == old && set == rows_.keyword_set[row]) return;
+                count(row, false);
+                rows_.flags.at(row) = now;
+                rows_.keyword_set.at(row) = set;
+                rows_.modseq.at(row) = stream_.at.modseq();
+                count(row, true);
+                changes_.changed(row);
+                if (out != nullptr) out->changed.add(rows_.uid[row]);
+            });
+        });
+        if (keywords_.set_count() > 2 * rows_.count() + compact_rows_min) compact_keyword_sets();
+    }
+
+    void expunge_messages(bytes_view bytes, outcome* out) {
+        auto v = format::view_operation<format::expunge_operation>(bytes);
+        if (!v) return;
+        bool const only_deleted = v->op.only_deleted != 0;
+        format::for_each_range(v->rest, v->op.range_count, [&](uid_t first, uid_t last) {
+            for_each(first, last, [&](std::size_t row) {
+                if (only_deleted && !has(static_cast<flag>(rows_.flags[row]), flag::deleted)) return;
+                auto const uid = rows_.uid[row];
+                count(row, false);
+                expunged_.insert(row);
+                vanished_.add(uid, stream_.at.modseq());
+                changes_.expunged(row);
+                if (out != nullptr) out->expunged.add(uid);
+            });
+        });
+    }
+
+    void raise(bytes_view bytes) {
+        auto const v = format::view_operation<format::header_operation>(bytes);
+        if (!v) return;
+        uid_validity_ = std::max<std::uint32_t>(uid_validity_, v->op.uid_validity);
+        uid_next_ = std::max<uid_t>(uid_next_, v->op.uid_next);
+    }
+
+    void change_metadata(bytes_view bytes) {
+        auto const v = format::view_operation<format::metadata_operation>(bytes);
+        if (!v || v->op.key_size == 0 || v->op.key_size > v->rest.size()) return;
+        auto const key = as_text(v->rest.first(v->op.key_size));
+        auto const rest = v->rest.subspan(v->op.key_size);
+        if (v->op.value_size == std::numeric_limits<std::uint32_t>::max()) {
+            if (auto const it = metadata_.find(key); it != metadata_.end()) metadata_.erase(it);
+            return;
+        }
+        if (v->op.value_size > rest.size()) return;
+        auto const value = as_text(rest.first(v->op.value_size));
+        std::size_t total = key.size() + value.size();
+        for (auto const& [k, held] : metadata_) total += k == key ? 0 : k.size() + held.size();
+        if (total <= metadata_size_max) metadata_.insert_or_assign(std::string(key), std::string(value));
+    }
+
+    void set_cache(bytes_view bytes) {
+        auto const v = format::view_operation<format::cache_operation>(bytes);
+        if (!v) return;
+        if (auto const row = find(v->op.uid)) rows_.cache.at(*row) = v->op.where;
+    }
+    void relocate_message(bytes_view bytes) {
+        auto const v = format::view_operation<format::relocate_operation>(bytes);
+        if (!v) return;
+        auto const row = find(v->op.uid);
+        if (row && rows_.id[*row] == format::get_guid(v->op.id)) rows_.where.at(*row) = {v->op.file, v->op.offset};
+    }
+
+    // Sweeps expunged rows out of memory. What is stored, and what views show, stays as it is.
+    void compact() {
+        changes_.abandon(*this);
+        mailbox_rows kept;
+        for (std::size_t row = 0; row < rows_.count(); ++row)
+            if (!expunged_.contains(row)) kept.push_back(rows_.get(row));
+        rows_ = std::move(kept);
+        expunged_.clear();
+    }
+    void compact_keyword_sets() {
+        keyword_table kept = keywords_;
+        kept.forget_sets();
+        for (std::size_t row = 0; row < rows_.count(); ++row) {
+            auto& set = rows_.keyword_set.at(row);
+            set = kept.id_of(keywords_.members(set));
+        }
+        keywords_ = std::move(kept);
+    }
+
+    guid object_;
+    stream_state stream_;
+    std::uint32_t uid_validity_ = 0;
+    uid_t uid_next_ = 1;
+    mailbox_counters counters_;
+    std::uint64_t digest_ = 0;
+    mailbox_rows rows_;
+    rank_set expunged_;
+    keyword_table keywords_;
+    vanished_list vanished_;
+    std::map<std::string, std::string, std::less<>> metadata_;
+    mailbox_changes changes_;
+};
+
+/// Canonical: expunged rows are left out, keyword sets are numbered as rows use them. Cost: the size of the snapshot.
+inline std::vector<std::byte> mailbox_state::dump() const {
+    format::snapshot_header h;
+    format::put_guid(h.object, object_);
+    h.rows = counters_.messages;
+    h.uid_validity = uid_validity_;
+    h.uid_next = uid_next_;
+    h.unseen = counters_.unseen;
+    h.deleted = counters_.deleted;
+    h.bytes = counters_.bytes;
+    h.digest = digest_;
+    h.vanished_floor = vanished_.floor();
+
+    std::vector<std::vector<std::byte>> buffers;  // what columns without a contiguous source are built in
+    buffers.reserve(16);
+    format::snapshot_writer writer;
+    auto add = [&](format::column_id id, std::size_t element_size, std::vector<std::byte> bytes) {
+        buffers.push_back(std::move(bytes));
+        writer.add(id, element_size, {buffers.back()});
+    };
+
+    keyword_table sets;
+    for (auto const& name : keywords_.names()) sets.number(name);
+    std::vector<std::uint32_t> renumbered(keywords_.set_count(), ~0U);
+    std::vector<std::byte> set_bytes;
+    mailbox_rows::each(rows_, [&]<class T>(format::column_id id, column<T> const& c) {
+        if (id != format::column_id::keyword_set && expunged_.empty()) {
+            writer.add(id, sizeof(T), {std::as_bytes(c.mapped()), std::as_bytes(c.added())});
+            return;
+        }
+        std::vector<std::byte> bytes;
+        bytes.reserve(counters_.messages * sizeof(T));
+        for (std::size_t row = 0; row < c.size(); ++row) {
+            if (expunged_.contains(row)) continue;
+            auto value = c[row];
+            if constexpr (std::is_same_v<T, std::uint32_t>) {
+                if (id == format::column_id::keyword_set) {
+                    auto& to = renumbered[value < renumbered.size() ? value : 0];
+                    if (to == ~0U) to = sets.id_of(keywords_.members(value));
+                    value = to;
+                }
+            }
+            auto const raw = std::as_bytes(std::span(&value, 1));
+            bytes.insert(bytes.end(), raw.begin(), raw.end());
+        }
+        add(id, sizeof(T), std::move(bytes));
+    });
+    for (std::uint32_t s = 1; s < sets.set_count(); ++s) keyword_table::encode_set(set_bytes, sets.members(s));
+    std::vector<std::byte> names, stream, entries;
+    keywords_.encode_names(names);
+    format::encode_stream(stream, stream_);
+    for (auto const& [key, value] : metadata_) {
+        le32 const sizes[2] = {static_cast<std::uint32_t>(key.size()), static_cast<std::uint32_t>(value.size())};
+        for (bytes_view const part : {bytes_view(std::as_bytes(std::span(sizes))), as_bytes(key), as_bytes(value)}) entries.insert(entries.end(), part.begin(), part.end());
+    }
+    writer.add(format::column_id::vanished, sizeof(vanished_list::entry), {std::as_bytes(std::span(vanished_.entries()))});
+    add(format::column_id::keywords, 1, std::move(names));
+    add(format::column_id::keyword_sets, 1, std::move(set_bytes));
+    add(format::column_id::stream, 1, std::move(stream));
+    add(format::column_id::metadata, 1, std::move(entries));
+    return writer.finish(h);
+}
+
+/// Takes the mapped columns as they are; checks the head and the small parts now, columns block by block when they
+/// are used. Throws corrupt or newer_version and stays as it was.
+inline void mailbox_state::load(std::span<std::byte> bytes, std::string_view name) {
+    format::snapshot_reader const in(bytes, name);
+    auto const& h = in.header();
+    auto rows = mailbox_rows::map(in, std::string(name));
+
+    keyword_table keywords;
+    if (!keywords.decode(in.get_checked(format::column_id::keywords), in.get_checked(format::column_id::keyword_sets)))
+        in.fail(errc::corrupt, in.get(format::column_id::keywords, 1).offset, "the keywords make no sense");
+    auto stream_bytes = in.get_checked(format::column_id::stream);
+    auto stream = format::decode_stream(stream_bytes);
+    if (!stream) in.fail(errc::corrupt, in.get(format::column_id::stream, 1).offset, "the stream position makes no sense");
+    vanished_list vanished;
+    auto const list = in.get(format::column_id::vanished, sizeof(vanished_list::entry));
+    column<vanished_list::entry> const checked(list, std::string(name));
+    if (!vanished.decode(checked.mapped(), h.vanished_floor)) in.fail(errc::corrupt, list.offset, "the vanished list makes no sense");
+    std::map<std::string, std::string, std::less<>> metadata;
+    for (auto rest = in.get_checked(format::column_id::metadata); rest.size() >= 8;) {
+        std::size_t const key = format::load<le32>(rest), value = format::load<le32>(rest.subspan(4));
+        if (key > rest.size() - 8 || value > rest.size() - 8 - key || key + value > metadata_size_max) break;
+        metadata.emplace(as_text(rest.subspan(8, key)), as_text(rest.subspan(8 + key, value)));
+        rest = rest.subspan(8 + key + value);
+    }
+
+    changes_.abandon(*this);
+    object_ = format::get_guid(h.object);
+    stream_ = std::move(*stream);
+    uid_validity_ = h.uid_validity;
+    uid_next_ = h.uid_next;
+    counters_ = {h.rows, h.unseen, h.deleted, h.bytes};
+    digest_ = h.digest;
+    rows_ = std::move(rows);
+    expunged_.clear();
+    keywords_ = std::move(keywords);
+    vanished_ = std::move(vanished);
+    metadata_ = std::move(metadata);
+}
+
+static_assert(state_machine<mailbox_state>);
+
+}  // namespace mailfs

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSL-1.0
+// Which UIDs were expunged, and when: what QRESYNC (RFC 7162) tells a client that comes back.
+#pragma once
+
+#include <mailfs/types/uid.hpp>
+#include <mailfs/types/uid_set.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace mailfs {
+
+/// Part of the state. Bounded: beyond entries_max the older half goes, and floor() tells up to which MODSEQ the list
+/// knows nothing any more; a client from before that is told all UIDs.
+class vanished_list {
+public:
+    static constexpr std::size_t entries_max = 32768;  ///< 10 000 are kept at least
+
+    struct entry {
+        std::uint32_t first = 0, last = 0;  ///< UIDs, each of which was a message
+        modseq_t modseq = 0;                ///< ascending in the list
+        friend bool operator==(entry const&, entry const&) = default;
+    };
+
+    std::vector<entry> const& entries() const noexcept { return entries_; }
+    modseq_t floor() const noexcept { return floor_; }
+
+    void add(uid_t uid, modseq_t at) {
+        if (!entries_.empty() && entries_.back().modseq == at && entries_.back().last + 1 == uid) {
+            entries_.back().last = uid;
+            return;
+        }
+        if (entries_.size() == entries_max) {
+            auto const half = entries_.begin() + entries_max / 2;
+            floor_ = std::prev(half)->modseq;
+            entries_.erase(entries_.begin(), half);
+        }
+        entries_.push_back({uid, uid, at});
+    }
+
+    /// UIDs expunged after `since`; complete when since >= floor().
+    uid_set since(modseq_t since) const {
+        auto it = std::upper_bound(entries_.begin(), entries_.end(), since, [](modseq_t m, entry const& e) { return m < e.modseq; });
+        std::vector<entry> sorted(it, entries_.end());
+        std::sort(sorted.begin(), sorted.end(), [](entry const& a, entry const& b) { return a.first < b.first; });
+        uid_set out;
+        for (auto const& e : sorted) out.add(e.first, e.last);
+        return out;
+    }
+
+    /// False: not a list that add() could have made.
+    bool decode(std::span<entry const> from, modseq_t floor) {
+        if (from.size() > entries_max) return false;
+        for (std::size_t i = 0; i < from.size(); ++i)
+            if (from[i].first == 0 || from[i].first > from[i].last || (i > 0 && from[i].modseq < from[i - 1].modseq)) return false;
+        entries_.assign(from.begin(), from.end());
+        floor_ = floor;
+        return true;
+    }
+
+private:
+    std::vector<entry> entries_;
+    modseq_t floor_ = 0;
+};
+
+}  // namespace mailfs

@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: BSL-1.0
+// The log without locks: append, read on, seal, go to the next file. What must be true of the bytes: docs/formats/log.md
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/detail/turns.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/log_record.hpp>
+#include <mailfs/fs/filesystem.hpp>
+#include <mailfs/fs/shared_sync.hpp>
+#include <mailfs/host/host.hpp>
+#include <mailfs/log/log_directory.hpp>
+#include <mailfs/log/log_options.hpp>
+#include <mailfs/log/log_replay.hpp>
+#include <mailfs/log/state_machine.hpp>
+
+#include <asio/awaitable.hpp>
+
+#include <algorithm>
+#include <cassert>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace mailfs {
+
+/// A policy: the log of a state machine M on any filesystem whose appends are ordered among all its writers.
+struct lockless_log {
+    template <filesystem Fs, host Host, state_machine M>
+    class on;
+};
+
+/// Belongs to one executor; calls may overlap, they take turns. Other threads and processes open their own.
+template <filesystem Fs, host Host, state_machine M>
+class lockless_log::on {
+public:
+    using fs_type = Fs;
+    using host_type = Host;
+    using machine_type = M;
+    using outcome_type = typename M::outcome;
+
+    struct appended {
+        admission verdict = admission::fresh;
+        outcome_type outcome{};
+    };
+
+    static constexpr int appends_max = 64;    ///< tries of one transaction, each ended by someone else's rotation
+    static constexpr int reloads_max = 16;    ///< tries to open while others rotate and remove
+    static constexpr int crossings_max = 64;  ///< files that one catch_up() goes through
+
+    on(Fs fs, Host host, std::string directory, log_options options)
+        : fs_(std::move(fs)), host_(std::move(host)), directory_(std::move(directory)), options_(options) {}
+
+    /// Makes log.1 on stable storage, with `first` (one transaction's operations, may be empty) in it; false: it was there.
+    asio::awaitable<bool> create(guid object, dot id, stamp when, bytes_view first) {
+        format::log_header h = new_header(1);
+        format::put_guid(h.object, object);
+        format::put_guid(h.boot, host_.boot());
+        h.checksum = format::log_header_checksum(h);
+        std::vector<std::byte> bytes(format::view_of(h).begin(), format::view_of(h).end());
+        if (!first.empty()) {
+            auto record = new_record(format::record_kind::transaction, id, when);
+            record.base_offset = sizeof h;
+            format::encode_record(bytes, record, first, format::record_seed(h.nonce));
+        }
+        auto const path = directory_ + "/" + log_name(1);
+        co_return co_await fs_.create(path, bytes, durability::stored);
+    }
+
+    /// Loads the newest state; false: there is no such log. Throws corrupt, newer_version.
+    asio::awaitable<bool> open() {
+        if (!turns_.try_take()) co_await turns_.wait();
+        detail::turn const mine(turns_);
+        co_return co_await load_newest();
+    }
+
+    M const& machine() const noexcept { return machine_; }
+    M& machine() noexcept { return machine_; }
+    Host& host() noexcept { return host_; }
+    Fs const& fs() const noexcept { return fs_; }
+    std::string const& directory() const noexcept { return directory_; }
+    log_options const& options() const noexcept { return options_; }
+    std::uint64_t number() const noexcept { return segment_->number; }              ///< of the file being read
+    std::uint64_t offset() const noexcept { return segment_->replay.position(); }   ///< read up to here
+    std::uint64_t bytes_lost() const noexcept { return lost_ + (segment_ ? segment_->replay.bytes_lost() : 0); }
+    std::uint64_t loads() const noexcept { return loads_; }  ///< how often the state was taken from files; ids keep their meaning
+
+    /// Applies what others appended; true: there was something. One read when there is not.
+    asio::awaitable<bool> catch_up() {
+        if (!turns_.try_take()) co_await turns_.wait();
+        detail::turn const mine(turns_);
+        if (!segment_) co_await reload();
+        auto const before = std::pair(segment_->number, segment_->replay.position());
+        for (int i = 0; i < crossings_max; ++i) {
+            co_await read_on();
+            if (!segment_->replay.sealed()) break;
+            bool const went_on = co_await cross();
+            if (!went_on) break;
+        }
+        co_return before != std::pair(segment_->number, segment_->replay.position());
+    }
+
+    /// Appends a transaction and reads up to it. The same `id` twice takes effect once; a verdict other than fresh
+    /// says that it took none now. Two system calls on a local disk when nobody else wrote meanwhile. Throws
+    /// no_space, io (it did not happen), may_have_happened, busy, too_big.
+    asio::awaitable<appended> append(dot id, stamp when, bytes_view operations) {
+        if (!turns_.try_take()) co_await turns_.wait();
+        detail::turn const mine(turns_);
+        if (operations.size() > transaction_size_max()) throw error(errc::too_big, directory_, "transaction longer than a record may be");
+        if (!segment_) co_await reload();
+        watched_ = id;
+        segment_->replay.watch(id);
+        for (int tries = 0; !segment_->replay.verdict(); ++tries) {
+            if (tries == appends_max) throw error(errc::busy, directory_, "the log was rotated by others at every try");
+            if (!is_ready()) co_await get_ready();
+            auto const record = new_record(format::record_kind::transaction, id, when);
+            co_await append_record(record, operations);
+        }
+        watched_.reset();
+        appended result{*segment_->replay.verdict(), std::move(segment_->replay.outcome())};
+        if (is_long()) co_await rotate_quietly();
+        co_return result;
+    }
+
+    /// Returns when all that was read or appended so far is on stable storage, damage before it named by a scar.
+    /// Callers that come while a sync is under way share the next.
+    asio::awaitable<void> sync() {
+        auto const current = segment_;
+        if (!current) co_return;
+        auto const through = current->replay.position();
+        auto const ids = machine_.next_id();
+        if (current->synced >= through) co_return;
+        if (!current->replay.open_damage().empty()) {
+            if (!turns_.try_take()) co_await turns_.wait();
+            detail::turn const mine(turns_);
+            co_await scar(*current);
+        }
+        co_await current->syncs.sync(current->file);
+        current->note_synced(through, ids);
+    }
+
+    /// Ends the file whatever its length, and goes to the next.
+    asio::awaitable<void> rotate() {
+        if (!turns_.try_take()) co_await turns_.wait();
+        detail::turn const mine(turns_);
+        if (!segment_) co_await reload();
+        if (!is_ready()) co_await get_ready();
+        co_await seal();
+    }
+    /// Why the last rotation after an append failed, if it did: the transaction itself had been acknowledged.
+    std::exception_ptr rotation_failure() const noexcept { return rotation_failure_; }
+
+private:
+    struct segment {
+        segment(std::uint64_t n, typename Fs::file f, std::uint64_t nonce, M& machine, guid const& boot)
+            : number(n), file(std::move(f)), seed(format::record_seed(nonce)),
+              replay(machine, seed, boot, sizeof(format::log_header)), synced(sizeof(format::log_header)), synced_id(machine.next_id()) {}
+
+        void note_synced(std::uint64_t through, std::uint32_t ids) noexcept {
+            synced = std::max(synced, through);
+            synced_id = std::max(synced_id, ids);
+        }
+        std::uint64_t known_durable() const noexcept { return std::max(synced, replay.attested()); }
+        std::uint64_t id_limit() const noexcept { return std::uint64_t{synced_id} + unsynced_ids_max; }
+
+        std::uint64_t number;
+        typename Fs::file file;
+        std::uint32_t seed;
+        log_replay<M> replay;
+        shared_sync<typename Fs::file> syncs;
+        std::uint64_t synced;     // all before it is on stable storage, as far as this process saw to it
+        std::uint32_t synced_id;  // next_id there
+    };
+    struct opened {
+        typename Fs::file file;
+        format::log_header header;
+    };
+
+    static constexpr std::size_t transaction_size_max() noexcept {
+        return std::min<std::uint64_t>(format::record_size_max, Fs::traits.append_size_max) - sizeof(format::record_header);
+    }
+    std::string path(std::string const& name) const { return directory_ + "/" + name; }
+
+    // --- reading ---------------------------------------------------------------------------------------------
+
+    asio::awaitable<std::optional<opened>> open_file(std::uint64_t number) {
+        auto const name = path(log_name(number));
+        auto file = co_await fs_.open(name);
+        if (!file) co_return std::nullopt;
+        format::log_header h;
+        auto const buffer = std::as_writable_bytes(std::span(&h, 1));
+        auto const size = co_await file->read(0, buffer);
+        check_log_header(h, size, number, name);
+        co_return opened{std::move(*file), h};
+    }
+
+    // Reads from position() to the end of the file and applies it.
+    asio::awaitable<void> read_on() {
+        auto& s = *segment_;
+        if (s.replay.sealed()) co_return;
+        std::size_t size = 0;
+        while (true) {
+            if (buffer_.size() < size + read_size_min) buffer_.resize(std::max<std::size_t>(read_size_min, buffer_.size() * 2));
+            auto const room = std::span(buffer_).subspan(size);
+            auto const got = co_await s.file.read(s.replay.position() + size, room);
+            size += got;
+            if (got < room.size()) break;
+            if (size > format::log_size_max) throw error(errc::too_big, path(log_name(s.number)), size, "longer than a log can be");
+        }
+        if (size > 0) co_await feed(s, bytes_view(buffer_).first(size));
+        if (buffer_.size() > buffer_size_max) std::vector<std::byte>(read_size_min).swap(buffer_);
+    }
+
+    asio::awaitable<void> feed(segment& s, bytes_view region) {
+        auto const begin = s.replay.position();
+        auto limit = s.id_limit();
+        bool last = true;
+        while (true) {
+            auto const rest = region.subspan(static_cast<std::size_t>(s.replay.position() - begin));
+            auto const halt = s.replay.feed(rest, last, limit);
+            if (halt == replay_halt::id_limit) {  // the sync covers all of the region, so no limit holds inside it
+                co_await sync_now(s);
+                limit = ~std::uint64_t{0};
+            } else if (halt == replay_halt::doubt) {
+                auto const name = path(log_name(s.number + 1));
+                auto const next = co_await fs_.open(name);
+                if (!next) break;
+                last = false;
+            } else if (halt == replay_halt::voided) {
+                co_await reload();
+                co_return;
+            } else if (halt == replay_halt::newer) {
+                throw error(errc::newer_version, path(log_name(s.number)), s.replay.position(), "record of an unknown kind");
+            } else {
+                break;
+            }
+        }
+        if (limit == ~std::uint64_t{0}) s.synced_id = std::max(s.synced_id, machine_.next_id());
+    }
+
+    // Goes to the next file if there is one.
+    asio::awaitable<bool> cross() {
+        auto next = co_await open_file(segment_->number + 1);
+        if (!next) co_return false;
+        // A process that slept may meet a name that was removed and made again by another sleeper. Whoever finds a
+        // greater number does not trust this one, and takes the newest snapshot.
+        auto const names = co_await list_logs(fs_, directory_);
+        if (names.newest() > segment_->number + 1)
+            co_await reload();
+        else
+            enter(std::move(*next));
+        co_return true;
+    }
+
+    void enter(opened next) {
+        auto& stream = machine_.stream();
+        auto const& h = next.header;
+        if (h.next_id > machine_.next_id()) machine_.skip_ids(h.next_id - machine_.next_id());
+        stream.at = std::max(stream.at, position{h.epoch, h.n});
+        stream.chain = h.chain;
+        stream.boot = format::get_guid(h.boot);
+        auto const old = std::exchange(segment_, std::make_shared<segment>(h.number, std::move(next.file), h.nonce, machine_, host_.boot()));
+        if (old) lost_ += old->replay.bytes_lost();
+        if (watched_) segment_->replay.watch(*watched_);
+    }
+
+    asio::awaitable<void> reload() {
+        bool const there = co_await load_newest();
+        if (!there) throw error(errc::not_found, directory_, "the log was removed");
+    }
+
+    asio::awaitable<bool> load_newest() {
+        for (int i = 0; i < reloads_max; ++i) {
+            auto const names = co_await list_logs(fs_, directory_);
+            if (names.logs.empty() && names.snapshots.empty()) co_return false;
+            bool const done = co_await load_from(names);
+            if (done) co_return true;
+        }
+        throw error(errc::busy, directory_, "files were removed at every try to open them");
+    }
+
+    // False: something listed is gone by now.
+    asio::awaitable<bool> load_from(log_names const& names) {
+        std::exception_ptr damage;
+        for (auto n : names.snapshots_newest_first()) {
+            if (!names.has_log(n)) continue;
+            auto const name = path(snapshot_name(n));
+            auto file = co_await fs_.open(name);
+            if (!file) co_return false;
+            auto mapping = co_await file->map();
+            try {
+                machine_.load(mapping.bytes(), name);
+            } catch (error const& e) {
+                if (e.code() == errc::newer_version) throw;
+                damage = std::current_exception();
+                continue;
+            }
+            mapping_.emplace(std::move(mapping));
+            snapshot_size_ = mapping_->bytes().size();
+            co_return co_await replay_from(names, n, true);
+        }
+        if (names.has_log(1)) co_return co_await replay_from(names, 1, false);
+        if (damage) std::rethrow_exception(damage);
+        throw error(errc::corrupt, directory_, "no snapshot to start from, and the first log is gone");
+    }
+
+    asio::awaitable<bool> replay_from(log_names const& names, std::uint64_t number, bool loaded) {
+        auto first = co_await open_file(number);
+        if (!first) co_return false;
+        if (!loaded) {
+            machine_.reset(format::get_guid(first->header.object));
+            mapping_.reset();
+            snapshot_size_ = 0;
+        }
+        if (format::get_guid(first->header.object) != machine_.object())
+            throw error(errc::corrupt, path(log_name(number)), "belongs to another object");
+        auto const watched = std::exchange(watched_, std::nullopt);
+        segment_.reset();
+        enter(std::move(*first));
+        watched_ = watched;
+        if (watched_) segment_->replay.watch(*watched_);
+        ++loads_;
+        while (true) {
+            auto next = co_await open_file(segment_->number + 1);
+            if (next) segment_->replay.ends_at(next->header.seal_offset);
+            co_await read_on();
+            if (!next) break;
+            if (!segment_->replay.sealed())
+                throw error(errc::corrupt, path(log_name(segment_->number)), segment_->replay.position(), "ends before the seal that its successor names");
+            enter(std::move(*next));
+            if (!names.has_snapshot(segment_->number)) co_await write_snapshot();
+        }
+        co_return true;
+    }
+
+    // --- writing ---------------------------------------------------------------------------------------------
+
+    format::log_header new_header(std::uint64_t number) {
+        format::log_header h;
+        h.number = number;
+        h.nonce = host_.random();
+        h.node = host_.node();
+        h.created_ms = host_.now_ms();
+        return h;
+    }
+    format::record_header new_record(format::record_kind kind, dot id = {}, stamp when = {}) const noexcept {
+        format::record_header r;
+        r.kind = static_cast<std::uint8_t>(kind);
+        r.node = id.origin.node;
+        r.incarnation = id.origin.incarnation;
+        r.counter = id.counter;
+        r.stamp = when.value;
+        return r;
+    }
+
+    // Everything that must hold before a record of ours may follow.
+    bool is_ready() noexcept {
+        return !segment_->replay.sealed() && machine_.stream().boot == host_.boot() &&
+               segment_->known_durable() >= segment_->replay.restart_end();
+    }
+    asio::awaitable<void> get_ready() {
+        for (int i = 0; i < crossings_max; ++i) {
+            if (is_ready()) co_return;
+            if (segment_->replay.sealed()) {
+                co_await advance();
+            } else if (machine_.stream().boot == host_.boot()) {
+                co_await sync_now(*segment_);  // the restart that we rely on
+            } else {
+                co_await read_on();
+                if (!segment_->replay.sealed() && machine_.stream().boot != host_.boot()) co_await append_restart();
+            }
+        }
+        throw error(errc::busy, directory_, "others rotated the log at every try");
+    }
+
+    asio::awaitable<void> append_restart() {
+        format::restart_payload p;
+        format::put_guid(p.previous, machine_.stream().boot);
+        format::put_guid(p.boot, host_.boot());
+        p.void_from = static_cast<std::uint32_t>(segment_->replay.void_from());
+        p.margin = unsynced_ids_max;
+        auto const record = new_record(format::record_kind::restart);
+        auto const payload = format::view_of(p);
+        co_await append_record(record, payload);
+    }
+
+    // Appends, and reads up to what was appended. An error of the append counts only if the record did not get there.
+    asio::awaitable<void> append_record(format::record_header record, bytes_view payload) {
+        auto& s = *segment_;
+        encode(record_, s, record, payload);
+        auto const own = format::record_view{format::load<format::record_header>(record_), bytes_view(record_).subspan(sizeof record)};
+        bool const transaction = own.kind() == format::record_kind::transaction;
+        if (transaction && M::next_id_after(machine_.next_id(), own) > s.id_limit()) co_await keep_bound(s, own);
+        std::exception_ptr failure;
+        std::uint64_t at = 0;
+        try {
+            at = co_await s.file.append(record_);
+        } catch (std::system_error const&) {
+            failure = std::current_exception();
+        }
+        if (!failure && transaction && at == s.replay.position())
+            s.replay.apply_own(own);
+        else
+            co_await find_out(failure, transaction, at);
+    }
+
+    void encode(std::vector<std::byte>& out, segment const& s, format::record_header record, bytes_view payload) const {
+        record.base_offset = static_cast<std::uint32_t>(s.replay.position());
+        record.base_next_id = machine_.next_id();
+        record.base_n = machine_.stream().at.n;
+        record.synced = static_cast<std::uint32_t>(s.known_durable());
+        out.clear();
+        format::encode_record(out, record, payload, s.seed);
+    }
+
+    // No more ids than unsynced_ids_max are ever unsynced.
+    asio::awaitable<void> keep_bound(segment& s, format::record_view own) {
+        if (M::next_id_after(machine_.next_id(), own) - machine_.next_id() > unsynced_ids_max)
+            throw error(errc::too_big, directory_, "more messages than one transaction may append");
+        co_await sync_now(s);
+    }
+
+    // Reads on after an append that failed, or that others came before.
+    asio::awaitable<void> find_out(std::exception_ptr failure, bool transaction, std::uint64_t at) {
+        auto const number = segment_->number;
+        bool readable = true;
+        try {
+            co_await read_on();
+        } catch (error const&) {
+            if (!failure) throw;
+            readable = false;
+        }
+        auto const name = path(log_name(number));
+        if (!readable) throw error(errc::may_have_happened, name, "the append failed, and so did reading it back");
+        if (transaction && segment_->replay.verdict()) co_return;
+        if (failure) std::rethrow_exception(failure);
+        if (transaction && !segment_->replay.sealed() && segment_->number == number && segment_->replay.position() <= at)
+            throw error(errc::corrupt, name, at, "a record that was just appended cannot be read back");
+    }
+
+    // Names damage that a power cut must not be blamed for later.
+    asio::awaitable<void> scar(segment& s) {
+        auto const& damage = s.replay.open_damage();
+        if (damage.empty()) co_return;
+        std::vector<std::byte> ranges;
+        for (auto const& d : damage) {
+            format::scar_range const range{static_cast<std::uint32_t>(d.first), static_cast<std::uint32_t>(d.last)};
+            auto const bytes = format::view_of(range);
+            ranges.insert(ranges.end(), bytes.begin(), bytes.end());
+        }
+        std::vector<std::byte> bytes;
+        encode(bytes, s, new_record(format::record_kind::scar), ranges);
+        co_await s.file.append(bytes);
+        s.replay.scarred();
+    }
+
+    asio::awaitable<void> sync_now(segment& s) {
+        auto const through = s.replay.position();
+        auto const ids = machine_.next_id();
+        co_await scar(s);
+        co_await s.syncs.sync(s.file);
+        s.note_synced(through, ids);
+    }
+
+    // --- rotation --------------------------------------------------------------------------------------------
+
+    bool is_long() const noexcept {
+        auto const size = segment_->replay.position();
+        return size >= options_.rotate_size_min && size >= snapshot_size_ / options_.rotate_share;
+    }
+    // What was acknowledged stays acknowledged when there is no room for the next file; the next append will say so.
+    asio::awaitable<void> rotate_quietly() {
+        rotation_failure_ = nullptr;
+        try {
+            co_await seal();
+        } catch (error const&) {
+            rotation_failure_ = std::current_exception();
+        }
+    }
+
+    asio::awaitable<void> seal() {
+        if (!segment_->replay.sealed()) {
+            auto const record = new_record(format::record_kind::seal);
+            co_await append_record(record, {});
+        }
+        if (segment_->replay.sealed()) co_await advance();
+    }
+
+    // The file is sealed: go to the next, which we make if nobody has.
+    asio::awaitable<void> advance() {
+        bool const went_on = co_await cross();
+        if (went_on) co_return;
+        auto const old = segment_;
+        co_await sync_now(*old);  // that the next file exists proves this one whole
+        auto const names = co_await list_logs(fs_, directory_);
+        if (names.newest() > old->number) {  // we slept: the next file came and may be gone
+            co_await reload();
+            co_return;
+        }
+        auto const h = successor(*old);
+        auto const bytes = format::view_of(h);
+        auto const name = path(log_name(h.number));
+        bool const made = co_await fs_.create(name, bytes, durability::stored);
+        bool const there = co_await cross();
+        if (!there || segment_->number != h.number) co_await reload_unless_newer(h.number);
+        else if (made) co_await write_snapshot();
+    }
+    asio::awaitable<void> reload_unless_newer(std::uint64_t number) {
+        if (segment_->number < number) co_await reload();
+    }
+
+    format::log_header successor(segment const& s) {
+        auto h = new_header(s.number + 1);
+        auto const& stream = machine_.stream();
+        format::put_guid(h.object, machine_.object());
+        format::put_guid(h.boot, stream.boot);
+        h.epoch = stream.at.epoch;
+        h.n = stream.at.n;
+        h.chain = stream.chain;
+        h.next_id = machine_.next_id();
+        h.seal_offset = static_cast<std::uint32_t>(s.replay.seal_offset());
+        h.checksum = format::log_header_checksum(h);
+        return h;
+    }
+
+    // The state stands at the start of segment_: nothing of the file has been applied.
+    asio::awaitable<void> write_snapshot() {
+        auto const number = segment_->number;
+        auto const bytes = machine_.dump();
+        auto const name = path(snapshot_name(number));
+        co_await fs_.create(name, bytes, durability::stored);
+        snapshot_size_ = bytes.size();
+        auto const names = co_await list_logs(fs_, directory_);
+        for (auto const& old : names.older_than(number, options_.generations_kept)) {
+            auto const gone = path(old);
+            co_await fs_.remove(gone);
+        }
+    }
+
+    static constexpr std::size_t read_size_min = 16U << 10;    // bytes asked for when nothing is known
+    static constexpr std::size_t buffer_size_max = 256U << 10; // bytes kept between calls
+
+    Fs fs_;
+    Host host_;
+    std::string directory_;
+    log_options options_;
+    std::optional<typename Fs::file::mapping> mapping_;  // what machine_ stands on: declared before it, dies after it
+    M machine_;
+    std::shared_ptr<segment> segment_;
+    std::uint64_t snapshot_size_ = 0;
+    std::uint64_t lost_ = 0;
+    std::uint64_t loads_ = 0;
+    std::optional<dot> watched_;
+    std::exception_ptr rotation_failure_;
+    std::vector<std::byte> buffer_, record_;
+    detail::turns turns_;
+};
+
+}  // namespace mailfs

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSL-1.0
+// Names of logs and snapshots in a directory, and the check of a log's header.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/log_record.hpp>
+#include <mailfs/fs/filesystem.hpp>
+
+#include <asio/awaitable.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mailfs {
+
+inline std::string log_name(std::uint64_t number) { return "log." + std::to_string(number); }
+inline std::string snapshot_name(std::uint64_t number) { return "index." + std::to_string(number); }
+
+struct log_names {
+    std::vector<std::uint64_t> logs, snapshots;  // ascending
+
+    bool has_log(std::uint64_t n) const { return std::binary_search(logs.begin(), logs.end(), n); }
+    bool has_snapshot(std::uint64_t n) const { return std::binary_search(snapshots.begin(), snapshots.end(), n); }
+    std::uint64_t newest() const noexcept {
+        return std::max(logs.empty() ? 0 : logs.back(), snapshots.empty() ? 0 : snapshots.back());
+    }
+    std::vector<std::uint64_t> snapshots_newest_first() const { return {snapshots.rbegin(), snapshots.rend()}; }
+
+    /// Files that a snapshot of `number` makes superfluous, but for `kept` generations.
+    std::vector<std::string> older_than(std::uint64_t number, std::uint32_t kept) const {
+        std::vector<std::string> names;
+        for (auto n : logs)
+            if (n + kept < number) names.push_back(log_name(n));
+        for (auto n : snapshots)
+            if (n + kept < number) names.push_back(snapshot_name(n));
+        return names;
+    }
+};
+
+/// Other names are ignored.
+template <filesystem Fs>
+asio::awaitable<log_names> list_logs(Fs& fs, std::string_view directory) {
+    auto number = [](std::string_view name, std::string_view prefix) -> std::optional<std::uint64_t> {
+        std::uint64_t n = 0;
+        if (!name.starts_with(prefix)) return std::nullopt;
+        name.remove_prefix(prefix.size());
+        auto const [end, ec] = std::from_chars(name.data(), name.data() + name.size(), n);
+        bool const whole = ec == std::errc{} && end == name.data() + name.size() && n > 0 && name.front() != '0';
+        return whole ? std::optional(n) : std::nullopt;
+    };
+    log_names names;
+    auto const entries = co_await fs.list(directory);
+    for (auto const& entry : entries) {
+        if (auto const n = number(entry, "log.")) names.logs.push_back(*n);
+        if (auto const n = number(entry, "index.")) names.snapshots.push_back(*n);
+    }
+    std::sort(names.logs.begin(), names.logs.end());
+    std::sort(names.snapshots.begin(), names.snapshots.end());
+    co_return names;
+}
+
+/// Throws corrupt or newer_version, naming the file and the offset. `size`: how many bytes of `h` were there.
+inline void check_log_header(format::log_header const& h, std::size_t size, std::uint64_t number, std::string_view name) {
+    if (size < sizeof h) throw error(errc::corrupt, name, size, "ends inside the log header");
+    if (std::memcmp(h.magic, format::log_magic.data(), sizeof h.magic) != 0) throw error(errc::corrupt, name, 0, "is not a mailfs log");
+    if (h.major > format::log_major) throw error(errc::newer_version, name, 8, "log format " + std::to_string(h.major));
+    if (h.checksum != format::log_header_checksum(h)) throw error(errc::corrupt, name, 0, "the log header fails its checksum");
+    if ((h.features_required & ~format::log_features_known) != 0) throw error(errc::newer_version, name, 48, "log features that this version lacks");
+    if (h.size != sizeof h || h.number != number) throw error(errc::corrupt, name, 12, "the log header contradicts the file's name or size");
+}
+
+}  // namespace mailfs

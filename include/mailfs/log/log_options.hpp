@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSL-1.0
+// What a program may choose about its logs.
+#pragma once
+
+#include <cstdint>
+
+namespace mailfs {
+
+struct log_options {
+    std::uint64_t rotate_size_min = 64U << 10;  ///< bytes; a log is not sealed before it is this long
+    std::uint32_t rotate_share = 8;             ///< nor before it has 1/rotate_share of the snapshot's bytes
+    std::uint32_t generations_kept = 1;         ///< older logs with their snapshots that stay beside the newest
+};
+
+/// No more ids than this are ever shown while their records are unsynced, and a restart raises the next id by as
+/// many; so it is also the most that one transaction may allocate.
+inline constexpr std::uint32_t unsynced_ids_max = 4096;
+
+}  // namespace mailfs

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSL-1.0
+// Replay of one log file onto a state machine: seals, scars, restarts, damage and what it took. Pure, no I/O.
+// The rules are those of docs/formats/log.md; each has its test in tests/unit/log/log_replay.cpp.
+#pragma once
+
+#include <mailfs/format/log_record.hpp>
+#include <mailfs/log/state_machine.hpp>
+
+#include <algorithm>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace mailfs {
+
+/// Bytes first..last-1 of a log file that are no record although a record follows.
+struct log_damage {
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+    friend bool operator==(log_damage const&, log_damage const&) = default;
+};
+
+/// Why replay stopped.
+enum class replay_halt : std::uint8_t {
+    end,       ///< all that is there was applied; a partial record at the end is not there yet
+    sealed,    ///< the file has ended
+    doubt,     ///< damage that a power cut may have made, and no restart of this boot: nothing behind it counts yet
+    id_limit,  ///< the next transaction would pass the bound on unsynced ids: sync, then feed again
+    voided,    ///< a restart voids what was applied: load the state anew
+    newer,     ///< a record that only a newer version understands
+};
+
+template <state_machine M>
+class log_replay {
+public:
+    using outcome_type = typename M::outcome;
+
+    /// `boot`: the present boot; `begin`: offset of the first record. `machine` stands at the start of the file.
+    log_replay(M& machine, std::uint32_t seed, guid const& boot, std::uint64_t begin)
+        : machine_(&machine), seed_(seed), boot_(boot), begin_(begin), position_(begin) {}
+
+    std::uint64_t position() const noexcept { return position_; }  ///< all before is applied, void, or lost
+    bool sealed() const noexcept { return sealed_; }
+    std::uint64_t seal_offset() const noexcept { return seal_offset_; }
+    std::uint64_t attested() const noexcept { return attested_; }        ///< records say that all before it is durable
+    std::uint64_t restart_end() const noexcept { return restart_end_; }  ///< behind the last restart in this file that counts, or 0
+    std::uint64_t void_from() const noexcept { return doubt_.value_or(position_); }  ///< what a restart written now must void
+    std::vector<log_damage> const& open_damage() const noexcept { return open_damage_; }  ///< to be named by a scar before a sync
+    std::uint64_t bytes_lost() const noexcept { return bytes_lost_; }    ///< in damage seen so far, for reports
+
+    /// The next file says where this one's seal stands: it holds though the seal itself be damaged.
+    void ends_at(std::uint64_t seal_offset) noexcept { end_at_ = seal_offset; }
+
+    /// From now on replay tells what became of this transaction.
+    void watch(dot const& d) noexcept {
+        watched_ = d;
+        verdict_.reset();
+        outcome_ = outcome_type{};
+    }
+    std::optional<admission> verdict() const noexcept { return verdict_; }
+    outcome_type& outcome() noexcept { return outcome_; }
+
+    /// `region`: the file from position() on, as far as it was read. `last`: no later file exists.
+    replay_halt feed(bytes_view region, bool last, std::uint64_t id_limit) {
+        if (sealed_) return replay_halt::sealed;
+        split(region);
+        collect_scars();
+        if (!find_restarts()) return replay_halt::voided;
+        doubt_.reset();
+        for (std::size_t i = 0; i < items_.size(); ++i) {
+            if (items_[i].first >= end_at_) return end_file(end_at_, end_at_);
+            auto const halt = items_[i].damage ? pass_damage(i, last) : pass_record(i, id_limit);
+            if (halt != replay_halt::end) return halt;
+        }
+        return replay_halt::end;
+    }
+
+    /// The writer's short cut: its own record lies exactly at position().
+    void apply_own(format::record_view const& record) {
+        apply_transaction(record);
+        position_ += record.header.size;
+    }
+
+    /// A scar of ours is in the file.
+    void scarred() {
+        for (auto const& d : open_damage_) add_scar(d);
+        open_damage_.clear();
+    }
+
+private:
+    struct item {
+        std::uint64_t first = 0, last = 0;  // offsets in the file
+        bool damage = false;
+        format::record_view record{};
+    };
+
+    // Cuts the region into records and damage. What follows the last record is damage whose end is the end of the region.
+    void split(bytes_view region) {
+        items_.clear();
+        region_end_ = position_ + region.size();
+        for (std::size_t at = 0; at < region.size();) {
+            auto const record = format::decode_record(region.subspan(at), seed_);
+            if (record) {
+                items_.push_back({position_ + at, position_ + at + record->header.size, false, *record});
+                attested_ = std::max<std::uint64_t>(attested_, record->header.synced);
+                at += record->header.size;
+                continue;
+            }
+            auto const next = format::find_record(region, at + 1, seed_);
+            items_.push_back({position_ + at, position_ + next, true, {}});
+            at = next;
+        }
+    }
+
+    void collect_scars() {
+        for (auto const& it : items_) {
+            if (it.damage || it.record.kind() != format::record_kind::scar) continue;
+            for (auto rest = it.record.payload; rest.size() >= sizeof(format::scar_range); rest = rest.subspan(sizeof(format::scar_range))) {
+                auto const range = format::load<format::scar_range>(rest);
+                add_scar({range.first, range.last});
+            }
+        }
+    }
+    void add_scar(log_damage d) {
+        if (d.first >= d.last) return;
+        auto const at = std::upper_bound(scars_.begin(), scars_.end(), d, [](auto const& a, auto const& b) { return a.first < b.first; });
+        scars_.insert(at, d);
+    }
+    // The first byte of d that no scar names.
+    std::optional<std::uint64_t> unscarred(log_damage d) const {
+        for (auto const& s : scars_)
+            if (s.first <= d.first && s.last > d.first) d.first = s.last;
+        return d.first < d.last ? std::optional(d.first) : std::nullopt;
+    }
+
+    bool is_void(std::uint64_t offset) const noexcept {
+        return std::any_of(voids_.begin(), voids_.end(), [&](log_damage const& v) { return offset >= v.first && offset < v.last; });
+    }
+
+    // A restart counts when it follows the state's boot and no seal that it does not void stands before it.
+    bool find_restarts() {
+        voids_.clear();
+        restarts_.clear();
+        final_boot_ = machine_->stream().boot;
+        std::vector<std::uint64_t> seals;
+        for (auto const& it : items_) {
+            if (it.damage) continue;
+            if (it.record.kind() == format::record_kind::seal) seals.push_back(it.first);
+            if (it.record.kind() != format::record_kind::restart || it.record.payload.size() < sizeof(format::restart_payload)) continue;
+            auto const p = format::load<format::restart_payload>(it.record.payload);
+            if (format::get_guid(p.previous) != final_boot_ || format::get_guid(p.boot) == final_boot_ ||
+                p.void_from < begin_ || p.void_from > it.first)
+                continue;
+            auto const ended = [&](std::uint64_t seal) { return !is_void(seal) && seal < p.void_from; };
+            if (std::any_of(seals.begin(), seals.end(), ended)) continue;
+            if (p.void_from < position_) return false;
+            voids_.push_back({p.void_from, it.first});
+            restarts_.push_back(it.first);
+            final_boot_ = format::get_guid(p.boot);
+        }
+        return true;
+    }
+    bool is_restart(std::uint64_t offset) const noexcept { return std::find(restarts_.begin(), restarts_.end(), offset) != restarts_.end(); }
+    bool behind_restarts(std::uint64_t offset) const noexcept { return restarts_.empty() || offset > restarts_.back(); }
+
+    replay_halt pass_damage(std::size_t i, bool last) {
+        auto const& it = items_[i];
+        log_damage const d{it.first, it.last};
+        bool const tail = d.last == region_end_;
+        auto const raw = is_void(d.first) ? std::nullopt : unscarred(d);
+        bool const no_restart_yet = last && final_boot_ != boot_;
+        if (tail && last) {
+            if (raw && no_restart_yet && behind_restarts(d.first)) doubt_ = raw;
+            return doubt_ ? replay_halt::doubt : replay_halt::end;
+        }
+        bool const rotten = d.last <= attested_;  // it was whole on stable storage once: no power cut took it
+        if (raw && !rotten && no_restart_yet && behind_restarts(d.first)) {
+            doubt_ = raw;
+            return replay_halt::doubt;
+        }
+        if (!is_void(d.first)) {
+            if (tail && end_at_ > d.last) return replay_halt::end;
+            make_up(i);
+            if (raw) open_damage_.push_back(d);
+            bytes_lost_ += d.last - d.first;
+        }
+        position_ = d.last;
+        return replay_halt::end;
+    }
+
+    replay_halt pass_record(std::size_t i, std::uint64_t id_limit) {
+        auto const& it = items_[i];
+        auto const& record = it.record;
+        if (!is_void(it.first)) {
+            switch (record.kind()) {
+                case format::record_kind::transaction:
+                    if (M::next_id_after(machine_->next_id(), record) > id_limit) return replay_halt::id_limit;
+                    apply_transaction(record);
+                    break;
+                case format::record_kind::seal:
+                    return end_file(it.first, it.last);
+                case format::record_kind::restart:
+                    if (is_restart(it.first)) apply_restart(record, it.last);
+                    break;
+                case format::record_kind::scar: break;
+                default:
+                    if ((record.header.flags & format::record_may_skip) == 0) return replay_halt::newer;
+            }
+        }
+        position_ = it.last;
+        return replay_halt::end;
+    }
+
+    replay_halt end_file(std::uint64_t seal, std::uint64_t behind) noexcept {
+        sealed_ = true;
+        seal_offset_ = seal;
+        position_ = behind;
+        return replay_halt::sealed;
+    }
+    void apply_transaction(format::record_view const& record) {
+        bool const mine = watched_ && record.dot() == *watched_ && !verdict_;
+        auto const verdict = machine_->apply(record, mine ? &outcome_ : nullptr);
+        if (!mine) return;
+        verdict_ = verdict;
+        outcome_.at = machine_->stream().at;
+    }
+    void apply_restart(format::record_view const& record, std::uint64_t end) {
+        auto const p = format::load<format::restart_payload>(record.payload);
+        machine_->stream().restart(format::get_guid(p.boot));
+        machine_->skip_ids(p.margin);
+        restart_end_ = end;
+    }
+
+    // How much did the damage take? The first later record whose writer had read beyond it tells; else nothing does.
+    void make_up(std::size_t i) {
+        struct boundary {
+            std::uint64_t offset;
+            std::uint32_t next_id, n;
+        };
+        std::vector<boundary> known;
+        auto stream = machine_->stream();
+        auto next_id = machine_->next_id();
+        bool same_epoch = true;
+        auto const end = std::min(items_.size(), i + 1 + look_ahead_max);
+        for (auto k = i + 1; k < end; ++k) {
+            auto const& it = items_[k];
+            known.push_back({it.first, next_id, stream.at.n});
+            if (it.damage || is_void(it.first)) continue;
+            auto const& h = it.record.header;
+            if (h.base_offset >= items_[i].last) {
+                auto const at = std::lower_bound(known.begin(), known.end(), std::uint64_t{h.base_offset},
+                                                 [](boundary const& b, std::uint64_t o) { return b.offset < o; });
+                if (at == known.end() || at->offset != h.base_offset) continue;
+                if (h.base_next_id > at->next_id) machine_->skip_ids(h.base_next_id - at->next_id);
+                if (same_epoch && h.base_n > at->n) machine_->stream().skip(h.base_n - at->n);
+                return;
+            }
+            if (it.record.kind() == format::record_kind::seal) return;
+            if (it.record.kind() == format::record_kind::transaction && stream.admit(it.record) == admission::fresh)
+                next_id = M::next_id_after(next_id, it.record);
+            if (is_restart(it.first)) {
+                auto const p = format::load<format::restart_payload>(it.record.payload);
+                stream.restart(format::get_guid(p.boot));
+                next_id += p.margin;
+                same_epoch = false;
+            }
+        }
+    }
+
+    static constexpr std::size_t look_ahead_max = 4096;  // records; bounds the work on a file full of damage
+
+    M* machine_;
+    std::uint32_t seed_;
+    guid boot_;
+    std::uint64_t begin_;
+    std::uint64_t position_;
+    std::uint64_t region_end_ = 0;
+    bool sealed_ = false;
+    std::uint64_t seal_offset_ = 0;
+    std::uint64_t end_at_ = ~std::uint64_t{0};
+    std::uint64_t attested_ = 0;
+    std::uint64_t restart_end_ = 0;
+    std::uint64_t bytes_lost_ = 0;
+    std::optional<std::uint64_t> doubt_;
+    std::vector<log_damage> scars_, open_damage_, voids_;
+    std::vector<std::uint64_t> restarts_;
+    std::vector<item> items_;
+    guid final_boot_;
+    std::optional<dot> watched_;
+    std::optional<admission> verdict_;
+    outcome_type outcome_{};
+};
+
+}  // namespace mailfs
