@@ -243,17 +243,18 @@ private:
         if (limit == ~std::uint64_t{0}) s.synced_id = std::max(s.synced_id, machine_.next_id());
     }
 
-    // Goes to the next file if there is one.
+    // Goes to the next file, or to the newest state when that is farther; false: nobody has made the next file yet.
     asio::awaitable<bool> cross() {
         auto next = co_await open_file(segment_->number + 1);
-        if (!next) co_return false;
-        // A process that slept may meet a name that was removed and made again by another sleeper. Whoever finds a
-        // greater number does not trust this one, and takes the newest snapshot.
+        // A process that slept may meet a name that was removed, and even one that was made again by another sleeper.
+        // Whoever finds a greater number trusts neither, and takes the newest snapshot.
         auto const names = co_await list_logs(fs_, directory_);
-        if (names.newest() > segment_->number + 1)
+        if (names.newest() > segment_->number + 1) {
             co_await reload();
-        else
-            enter(std::move(*next));
+            co_return true;
+        }
+        if (!next) co_return false;
+        enter(std::move(*next));
         co_return true;
     }
 
