@@ -144,8 +144,11 @@ public:
     std::vector<std::string> paths() const { return tree_->paths(); }
     /// A copy of a file's bytes. Throws not_found.
     std::vector<std::byte> bytes_of(std::string_view path) const { return tree_->copy(*find(path)); }
-    /// Gives a file other bytes, under the hands of who has it open: damage. Throws not_found. Wakes no watch.
-    void replace_bytes(std::string_view path, bytes_view bytes) { tree_->replace(*find(path), bytes); }
+    /// Gives a file these bytes, under the hands of who has it open: damage. Makes it when missing.
+    void put(std::string_view path, bytes_view bytes) {
+        assert(detail::is_file_path(path));
+        if (!tree_->create(path, bytes)) tree_->replace(*find(path), path, bytes);
+    }
 
 private:
     explicit memory_fs(std::shared_ptr<detail::memory_tree> tree) : tree_(std::move(tree)) {}

@@ -125,9 +125,10 @@ public:
         return file;
     }
 
-    void replace(node& file, bytes_view bytes) {
+    void replace(node& file, std::string_view path, bytes_view bytes) {
         std::scoped_lock const lock(mutex_);
         file.assign(bytes.begin(), bytes.end());
+        notify(parent_of(path));
     }
 
     std::vector<std::string> paths() const {
