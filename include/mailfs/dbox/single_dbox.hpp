@@ -9,7 +9,9 @@
 #include <mailfs/format/dbox_message.hpp>
 #include <mailfs/host/system_host.hpp>
 
+#include <algorithm>
 #include <exception>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,18 +30,20 @@ public:
     single_dbox(Fs fs, std::string directory, Host host, dbox_options options = {})
         : fs_(std::move(fs)), directory_(std::move(directory)), host_(std::move(host)), options_(options) {}
 
-    /// See message_format. Also throws exists, when a guid has a file already; that file stays as it is.
+    /// See message_format. Repeating a write whose answer was lost succeeds. Also throws exists, when a guid has a file
+    /// already with another content; that file stays as it is.
     asio::awaitable<std::vector<mail_location>> write(std::span<mail_to_write const> mails, durability d) {
         for (auto const& mail : mails) detail::check_size(mail, options_, directory_);
-        std::size_t created = 0;
+        std::vector<guid> made;
         std::exception_ptr failure;
         try {
-            for (; created < mails.size(); ++created) co_await create(mails[created], d);
+            for (auto const& mail : mails)
+                if (co_await create(mail, d)) made.push_back(mail.id);
         } catch (...) {
             failure = std::current_exception();
         }
         if (failure) {
-            co_await discard(mails.first(created));
+            co_await discard(made);
             std::rethrow_exception(failure);
         }
         co_return std::vector<mail_location>(mails.size(), mail_location{0, sizeof(dbox_file_header)});
@@ -75,7 +79,8 @@ private:
         return directory_ + '/' + name.substr(0, 2) + '/' + name;
     }
 
-    asio::awaitable<void> create(mail_to_write const& mail, durability d) {
+    /// False: the very message was there already, and now is as durable as asked.
+    asio::awaitable<bool> create(mail_to_write const& mail, durability d) {
         auto const path = path_of(mail.id);
         auto const nonce = detail::new_nonce(host_);
         std::vector<std::byte> bytes;
@@ -86,13 +91,24 @@ private:
         detail::put(bytes, mail.bytes);
         detail::put_trailer(bytes, header);
         bool const made = co_await fs_.create(path, bytes, d);
-        if (!made) throw error(errc::exists, path, "a message of this guid is there already");
+        if (!made) co_await adopt(mail, path, d);
+        co_return made;
+    }
+
+    asio::awaitable<void> adopt(mail_to_write const& mail, std::string const& path, durability d) {
+        detail::message_place const place{path, sizeof(dbox_file_header), mail.id};
+        auto file = co_await open(place, {0, sizeof(dbox_file_header)});
+        auto begun = co_await begin(file, place, detail::read_ahead(mail.bytes.size()));
+        auto const there = co_await detail::read_body(file, std::move(begun), place);
+        if (!std::equal(there.begin(), there.end(), mail.bytes.begin(), mail.bytes.end()))
+            throw error(errc::exists, path, "another message of this guid is there already");
+        if (d == durability::stored) co_await file.sync();
     }
 
     /// What a failed write leaves is unreferenced anyway: an error here changes nothing, the purge finds the file.
-    asio::awaitable<void> discard(std::span<mail_to_write const> mails) {
-        for (auto const& mail : mails) {
-            auto const path = path_of(mail.id);
+    asio::awaitable<void> discard(std::span<guid const> made) {
+        for (auto const& id : made) {
+            auto const path = path_of(id);
             try {
                 co_await fs_.remove(path);
             } catch (error const&) {

@@ -55,6 +55,30 @@ TEST_CASE("single_dbox: a guid that is taken is refused, and its message stays")
     });
 }
 
+TEST_CASE("single_dbox: repeating a write is no error, and a failed write takes back only what it made itself") {
+    run([]() -> asio::awaitable<void> {
+        auto format = make_format<single_dbox<memory_fs, fixed_host>>(memory_fs());
+        auto const mine = noise(300'000, 1), other = noise(10, 2);
+        auto const at = co_await write_one(format, numbered(1), mine);
+        auto const again = co_await write_one(format, numbered(1), mine, durability::stored);
+        CHECK(again == at);
+        co_await write_one(format, numbered(3), other);
+        std::vector<mail_to_write> const mails{{numbered(1), 0, mine}, {numbered(2), 0, mine}, {numbered(3), 0, mine}};
+        std::optional<error> failure;
+        try {
+            co_await format.write(mails, durability::none);
+        } catch (error const& e) {
+            failure = e;
+        }
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::exists);
+        auto const body = co_await format.read(numbered(1), at);
+        CHECK(body == mine);
+        auto const undone = co_await try_read(format, numbered(2), at);
+        CHECK(undone.is(errc::body_missing));
+    });
+}
+
 TEST_CASE("single_dbox: remove takes one message and tells whether it was there") {
     run([]() -> asio::awaitable<void> {
         auto format = make_format<single_dbox<memory_fs, fixed_host>>(memory_fs());
