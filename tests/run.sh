@@ -2,21 +2,23 @@
 # SPDX-License-Identifier: BSL-1.0
 # Installs what is missing, builds and runs all tests; the last line is "N passed, N failed", and the exit code says it too.
 #
-#   sh tests/run.sh [--sanitize] [--build DIR] [TEST...]
+#   sh tests/run.sh [--sanitize] [--build DIR] [--optimization LEVEL] [TEST...]
 #
-#   --sanitize   the unit tests alone, under the address and undefined-behaviour sanitizers
-#   --build DIR  the build folder; otherwise build, build-clang++-16 with CXX=clang++-16, build-sanitize, ...
-#   TEST...      Meson tests to run, by name; otherwise all of them
+#   --sanitize      the unit tests alone, under the address and undefined-behaviour sanitizers
+#   --build DIR     the build folder; otherwise build, build-clang++-16 with CXX=clang++-16, build-sanitize, ...
+#   --optimization  of a new build folder: 0, 1 (the default), 2, 3; compiling takes thrice the time at 2
+#   TEST...         Meson tests to run, by name; otherwise all of them
 #
 # CC and CXX choose the compiler. What takes long has its budget in an environment variable that its test names.
 cd "$(dirname "$0")/.." || exit 1
 
-sanitize="" build=""
+sanitize="" build="" optimization=1
 while [ $# -gt 0 ]; do
     case $1 in
         --sanitize) sanitize=1 ;;
         --build) build=${2:?--build needs a folder}; shift ;;
-        -h | --help) sed -n '3,12s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
+        --optimization) optimization=${2:?--optimization needs a level}; shift ;;
+        -h | --help) sed -n '3,13s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
         -*) echo "run.sh: no such option: $1 (see --help)" >&2; exit 2 ;;
         *) break ;;
     esac
@@ -30,12 +32,15 @@ case ${CXX:-} in *clang++-16*) clang=clang ;; *) clang="" ;; esac
 sh tests/install_deps.sh tests $clang || fail "The tests cannot be built without these."
 
 if [ ! -f "$build/build.ninja" ]; then
-    set_up=""
-    # The sanitizers make GCC see warnings that are not there; the plain builds keep them fatal.
-    [ -z "$sanitize" ] || set_up="-Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debug -Doptimization=1
-        -Dwerror=false -Dexamples=false -Dbench=false -Dcpp_args=-fno-sanitize-recover=all"
+    args="-g1" more=""  # line numbers are all that a backtrace needs
+    if [ -n "$sanitize" ]; then
+        args="$args -fno-sanitize-recover=all"
+        # The sanitizers make GCC see warnings that are not there; the plain builds keep them fatal.
+        more="-Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false -Dexamples=false -Dbench=false"
+    fi
     # shellcheck disable=SC2086  # a list of words
-    meson setup "$build" $set_up </dev/null || fail "Meson cannot set up $build (see above)."
+    meson setup "$build" -Doptimization="$optimization" -Ddebug=false -Dcpp_args="$args" $more </dev/null ||
+        fail "Meson cannot set up $build (see above)."
 fi
 
 only=""
@@ -48,5 +53,5 @@ meson compile -C "$build" $only </dev/null || fail "It does not build (see above
 
 rm -f "$build/meson-logs/testlog.json"
 UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}" \
-    meson test -C "$build" --no-rebuild --print-errorlogs "$@" </dev/null
+    meson test -C "$build" --no-rebuild ${sanitize:+--timeout-multiplier 4} --print-errorlogs "$@" </dev/null
 python3 tests/summary.py "$build/meson-logs/testlog.json"
