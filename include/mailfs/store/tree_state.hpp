@@ -44,6 +44,7 @@ enum class tree_verdict : std::uint8_t {
 };
 struct tree_outcome {
     tree_verdict verdict = tree_verdict::none;
+    std::uint32_t done = 0;  ///< operations before the one that was refused; all when none was
     position at;  ///< its place in the stream, set by the log
 };
 
@@ -84,8 +85,9 @@ public:
         auto const verdict = contents_.stream.admit(record);
         if (verdict != admission::fresh) return verdict;
         mark_ = {record.stamp(), record.dot()};
-        auto const result = run(record.payload);
-        if (told != nullptr) told->verdict = result;
+        outcome mine;
+        mine.verdict = run(record.payload, mine.done);
+        if (told != nullptr) *told = mine;
         return verdict;
     }
 
@@ -118,12 +120,12 @@ public:
 private:
     using mailbox_map = decltype(tree_contents::mailboxes);
 
-    tree_verdict run(bytes_view operations) {
+    tree_verdict run(bytes_view operations, std::uint32_t& done) {
         if (contents_.needs_newer) return tree_verdict::newer;
         std::size_t renames = 0;
-        for (std::size_t count = 0; auto const operation = format::take_tree_operation(operations); ++count) {
+        for (; auto const operation = format::take_tree_operation(operations); ++done) {
             if (std::holds_alternative<format::tree_rename>(*operation)) ++renames;
-            if (count == tree_operations_max || renames > 1) return tree_verdict::malformed;
+            if (done == tree_operations_max || renames > 1) return tree_verdict::malformed;
             auto const verdict = std::visit([this](auto const& o) { return act(o); }, *operation);
             if (verdict != tree_verdict::applied) return verdict;
         }

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSL-1.0
+// mailbox: one session's hold on a mailbox: what it sees, and what it can do to the messages.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/dbox/message_format.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/mailbox_operations.hpp>
+#include <mailfs/fs/change_watch.hpp>
+#include <mailfs/index/mailbox_state.hpp>
+#include <mailfs/index/view.hpp>
+#include <mailfs/log/log_options.hpp>
+#include <mailfs/store/detail/account_core.hpp>
+#include <mailfs/store/detail/body_reader.hpp>
+#include <mailfs/store/detail/message_copier.hpp>
+#include <mailfs/store/fetch_pipeline.hpp>
+#include <mailfs/store/new_message.hpp>
+#include <mailfs/store/search_query.hpp>
+#include <mailfs/types/bytes.hpp>
+#include <mailfs/types/flags.hpp>
+#include <mailfs/types/uid.hpp>
+#include <mailfs/types/uid_set.hpp>
+
+#include <asio/awaitable.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace mailfs {
+
+struct flags_result {
+    modseq_t modseq = 0;            ///< of all that was changed
+    uid_set modified;               ///< left alone, for they had changed after unchanged_since
+    bool keywords_refused = false;  ///< the mailbox has no room for so many different keywords
+};
+
+/// Belongs to one executor; it must not be moved or destroyed while a call is under way. Calls throw mailfs::error;
+/// those that write throw errc::not_found when the mailbox was removed. What a call changed the view shows after refresh().
+template <class Index, class Format>
+class mailbox {
+public:
+    using fetch_type = fetch_pipeline<detail::body_reader<Index, Format>>;
+    using core_pointer = std::shared_ptr<detail::account_core<Index, Format>>;
+
+    /// Made by account::open.
+    mailbox(core_pointer core, std::shared_ptr<Index> index) : core_(std::move(core)), index_(std::move(index)), view_(index_->make_view()) {}
+    mailbox(mailbox&&) noexcept = default;
+    mailbox& operator=(mailbox&& other) noexcept {  // a view goes before its index, so nothing is given up here
+        std::swap(core_, other.core_);
+        std::swap(index_, other.index_);
+        std::swap(view_, other.view_);
+        std::swap(watch_, other.watch_);
+        return *this;
+    }
+
+    guid id() const noexcept { return index_->state().object(); }  ///< MAILBOXID (RFC 8474)
+    std::uint32_t uid_validity() const noexcept { return index_->state().uid_validity(); }
+    mailfs::view const& view() const noexcept { return view_; }
+
+    /// Shows what happened since the last time, and tells it. One read when nothing did.
+    asio::awaitable<view_changes> refresh() {
+        co_await index_->catch_up();
+        co_return view_.refresh();
+    }
+    /// Returns when refresh() may have something to tell, or for nothing; the first call always at once. Asio's
+    /// cancellation ends it.
+    asio::awaitable<void> wait_for_change() {
+        if (!watch_) watch_.emplace(index_->watch());
+        co_await watch_->changed();
+    }
+
+    /// The UID of the message. Throws too_big, no_space, ...; on an error it is not in the mailbox, except with may_have_happened.
+    asio::awaitable<uid_t> append(bytes_view message, append_options options = {}) {
+        new_message const one{message, options.flags, std::move(options.keywords), options.received_ms};
+        auto const uids = co_await append(std::span(&one, 1));
+        co_return uids.front();
+    }
+    /// All or none, UIDs in order: bodies first, then one record for all of them, which is the commit. At most
+    /// append_count_max messages (too_big). The bytes must stay until it returns. One write and one sync of the bodies, the
+    /// same of the index, when `stored`.
+    asio::awaitable<std::vector<uid_t>> append(std::span<new_message const> messages) {
+        if (messages.empty()) co_return std::vector<uid_t>{};
+        if (messages.size() > append_count_max) throw error(errc::too_big, directory(), "more messages than one append takes");
+        for (auto const& m : messages) detail::check_keywords(m.keywords, directory());
+        auto const entries = co_await write_bodies(messages);
+        format::mailbox_transaction transaction;
+        for (auto const& e : entries) transaction.append(e);
+        auto const operations = transaction.bytes();
+        auto const outcome = co_await copier().commit(operations, entries.size(), durability_wanted());
+        co_return detail::consecutive(outcome.first_uid, entries.size());
+    }
+
+    /// Messages whose MODSEQ is above change.unchanged_since stay as they are and are told as `modified`.
+    asio::awaitable<flags_result> set_flags(uid_set uids, flag_change change) {
+        if (uids.empty()) co_return flags_result{index_->state().highest_modseq(), {}, false};
+        detail::check_keywords(change.keywords, directory());
+        format::mailbox_transaction transaction;
+        transaction.change_flags(uids, change);
+        auto const operations = transaction.bytes();
+        auto outcome = co_await index_->propose(operations, durability_wanted());
+        co_return flags_result{outcome.at.modseq(), std::move(outcome.modified), outcome.keywords_refused};
+    }
+
+    /// Removes those of the messages that have \Deleted, or all of them. Their UIDs.
+    asio::awaitable<uid_set> expunge(uid_set uids, bool only_deleted = true) {
+        if (uids.empty()) co_return uid_set{};
+        format::mailbox_transaction transaction;
+        transaction.expunge(uids, only_deleted);
+        auto const operations = transaction.bytes();
+        auto outcome = co_await index_->propose(operations, durability_wanted());
+        co_return std::move(outcome.expunged);
+    }
+
+    /// Flags, keywords and INTERNALDATE go along. Within an account a copy refers to the same body and costs one record;
+    /// into another account bodies are read and written. All or none: up to append_count_max messages are one transaction;
+    /// more go in several, and what an error leaves of them is expunged again. Messages that are gone are passed over.
+    asio::awaitable<copy_result> copy_to(uid_set uids, mailbox& target) {
+        co_return co_await copy(std::move(uids), target, durability_wanted());
+    }
+    /// A copy, on stable storage whatever the store's durability, then the expunge of what was copied: a power cut or a
+    /// crash between the two leaves a message in both mailboxes, never in neither. Two sessions that move one message
+    /// to two mailboxes at once leave it in both.
+    asio::awaitable<copy_result> move_to(uid_set uids, mailbox& target) {
+        auto result = co_await copy(std::move(uids), target, durability::stored);
+        uid_set moved;
+        for (auto const& [from, to] : result.uids) moved.add(from);
+        co_await expunge(std::move(moved), false);
+        co_return result;
+    }
+
+    /// By flags, keywords, numbers, sizes and dates, over the messages that the view shows. No I/O.
+    uid_set search(search_query const& query) const { return search_view(view_, query); }
+
+    /// The bodies of those messages that the view shows, in order, read ahead. The pipeline keeps what it needs alive.
+    fetch_type fetch(uid_set const& uids, fetch_options options = {}) const {
+        uid_set shown;
+        for (auto range : uids.ranges()) view_.for_each(range.first, range.last, [&](uid_t uid) { shown.add(uid); });
+        return fetch_type(detail::body_reader<Index, Format>(core_, index_), std::move(shown), options);
+    }
+    /// One body. Throws not_found, body_missing, corrupt.
+    asio::awaitable<std::vector<std::byte>> read(uid_t uid) {
+        if (!view_.number(uid)) throw error(errc::not_found, directory(), "UID " + std::to_string(uid) + " is not there");
+        detail::body_reader<Index, Format> reader(core_, index_);
+        co_return co_await reader.read(uid);
+    }
+
+private:
+    std::string directory() const { return core_->box_directory(id()); }
+    durability durability_wanted() const noexcept { return core_->services->options.durability; }
+    detail::message_copier<Index, Format> copier() const { return {core_, index_}; }
+
+    asio::awaitable<std::vector<message_entry>> write_bodies(std::span<new_message const> messages) {
+        auto& services = *core_->services;
+        auto const now = services.host.now_ms();
+        std::vector<mail_to_write> bodies;
+        std::vector<message_entry> entries;
+        for (auto const& m : messages) {
+            if (m.bytes.size() > detail::message_size_max) throw error(errc::too_big, directory(), "message of more than 4 GiB");
+            auto const received = m.received_ms == 0 ? now : m.received_ms;
+            bodies.push_back({services.new_guid(), received, m.bytes, id()});
+            entries.push_back({bodies.back().id, {}, static_cast<std::uint32_t>(m.bytes.size()), received, m.flags, m.keywords});
+        }
+        auto const places = co_await core_->mails.write(bodies, durability_wanted());
+        for (std::size_t i = 0; i < entries.size(); ++i) entries[i].where = places[i];
+        co_return entries;
+    }
+
+    asio::awaitable<copy_result> copy(uid_set uids, mailbox& target, durability wanted) {
+        co_await index_->catch_up();
+        auto to = target.copier();
+        co_return co_await to.copy_from(copier(), std::move(uids), wanted);
+    }
+
+    core_pointer core_;
+    std::shared_ptr<Index> index_;  // outlives view_
+    mailfs::view view_;
+    std::optional<change_watch<typename Index::fs_type>> watch_;
+};
+
+}  // namespace mailfs

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSL-1.0
+// store: all accounts under one root, as one thread of a program uses them.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/dbox/message_format.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/tree_operations.hpp>
+#include <mailfs/store/account.hpp>
+#include <mailfs/store/account_directory.hpp>
+#include <mailfs/store/detail/account_core.hpp>
+#include <mailfs/store/detail/shared_cache.hpp>
+#include <mailfs/store/store_options.hpp>
+#include <mailfs/store/tree_state.hpp>
+
+#include <asio/awaitable.hpp>
+
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace mailfs {
+
+/// Belongs to one executor, as do the handles it gives; those outlive it. N threads make N stores over copies of one
+/// filesystem and see each other's changes through the files. Sessions of one store share trees and indexes.
+///
+/// Under the root: <account>/tree/ (log of the mailbox tree), <account>/box/<guid>/ (log of each mailbox), <account>/mail/.
+template <class Index, message_format Format>
+class store {
+public:
+    using index_type = Index;
+    using format_type = Format;
+    using fs_type = typename Index::fs_type;
+    using host_type = typename Index::host_type;
+    using replication_type = typename Index::replication_type;
+    using account_type = mailfs::account<Index, Format>;
+    using mailbox_type = mailfs::mailbox<Index, Format>;
+
+    explicit store(fs_type fs, store_options options = {}, host_type host = host_type{})
+        : store(std::move(fs), options, host, replication_type(host)) {}
+    store(fs_type fs, store_options options, host_type host, replication_type replication)
+        : services_(std::make_shared<services_type>(std::move(fs), options, std::move(host), std::move(replication))),
+          accounts_(options.accounts_kept) {}
+
+    /// The account of that name, any 1 to 255 bytes; made with an INBOX when it is new. Throws bad_name.
+    asio::awaitable<account_type> account(std::string name) {
+        auto const directory = directory_of(name);
+        auto load = load_account(services_, directory, true);
+        auto core = co_await accounts_.get(directory, std::move(load));
+        co_return account_type(std::move(core));
+    }
+    /// Nothing when there is none of that name. Throws bad_name.
+    asio::awaitable<std::optional<account_type>> find_account(std::string name) {
+        auto const directory = directory_of(name);
+        auto load = load_account(services_, directory, false);
+        auto core = co_await accounts_.get(directory, std::move(load));
+        if (!core) co_return std::nullopt;
+        co_return account_type(std::move(core));
+    }
+
+private:
+    using services_type = detail::store_services<Index, Format>;
+    using core_type = detail::account_core<Index, Format>;
+
+    static std::string directory_of(std::string const& name) {
+        auto path = account_directory(name);
+        if (!path) throw error(errc::bad_name, "account", "a name has 1 to 255 bytes");
+        return std::move(*path);
+    }
+
+    static asio::awaitable<std::shared_ptr<core_type>> load_account(std::shared_ptr<services_type> services, std::string directory, bool make) {
+        auto core = std::make_shared<core_type>(std::move(services), std::move(directory));
+        bool there = co_await core->tree.open();
+        if (!there && make) {
+            co_await make_tree(*core);
+            there = co_await core->tree.open();
+            if (!there) throw error(errc::not_found, core->directory, "the account went as soon as it was made");
+        }
+        if (!there) core.reset();
+        co_return core;
+    }
+
+    // INBOX first, then the tree that names it, in one file: an account without an INBOX is never seen.
+    static asio::awaitable<void> make_tree(core_type& core) {
+        auto& services = *core.services;
+        auto const inbox = services.new_guid();
+        auto const validity = next_uid_validity(services.host.now_ms(), 0);
+        co_await core.make_mailbox(inbox, validity);
+        format::tree_transaction transaction;
+        transaction.create({inbox, validity, 0, false, inbox_name});
+        auto const operations = transaction.bytes();
+        std::exception_ptr failure;
+        bool made = false;
+        try {
+            made = co_await core.tree.create(services.new_guid(), operations);
+        } catch (error const& e) {
+            if (e.code() != errc::no_space) throw;
+            failure = std::current_exception();
+        }
+        if (!made) co_await core.discard_mailbox(inbox);  // someone was faster, or there is no room
+        if (failure) std::rethrow_exception(failure);
+    }
+
+    std::shared_ptr<services_type> services_;
+    detail::shared_cache<std::string, core_type> accounts_;
+};
+
+}  // namespace mailfs
