@@ -169,9 +169,12 @@ TEST_CASE("multi_dbox: after a failed sync nothing is promised for that file aga
 TEST_CASE("multi_dbox: a cancelled write costs no other its mail, wherever it stood") {
     using slow = counting_fs<latency_fs<memory_fs>>;
     for (std::size_t cancelled = 0; cancelled < 4; ++cancelled) {
-        for (int const after_ms : {0, 2, 6, 11, 16}) {  // before the first append, in it, in the second, in a sync
+        struct moment {
+            std::uint64_t append, sync;
+        };
+        for (auto const when : {moment{0, 0}, {1, 0}, {2, 0}, {2, 1}, {2, 2}}) {  // as soon as so many calls have begun
             run([&]() -> asio::awaitable<void> {
-                constexpr auto delay = std::chrono::milliseconds(4);
+                constexpr auto delay = std::chrono::milliseconds(8);
                 slow const fs(latency_fs<memory_fs>(memory_fs(), {.append = delay, .sync = delay}));
                 auto format = make_format<multi_dbox<slow, fixed_host>>(fs);
                 std::array<std::optional<mail_location>, 4> places;
@@ -185,7 +188,9 @@ TEST_CASE("multi_dbox: a cancelled write costs no other its mail, wherever it st
                     };
                     asio::co_spawn(executor, write_stored(format, n), asio::bind_cancellation_slot(signals[n].slot(), end));
                 }
-                co_await mailfs::detail::delay(std::chrono::milliseconds(after_ms));
+                auto const& counts = fs.counts();
+                for (int tries = 0; tries < 1000 && (counts.append < when.append || counts.sync < when.sync); ++tries)
+                    co_await mailfs::detail::delay(std::chrono::milliseconds(1));
                 signals[cancelled].emit(asio::cancellation_type::terminal);
                 for (int tries = 0; ended < 4 && tries < 1000; ++tries) co_await mailfs::detail::delay(std::chrono::milliseconds(1));
                 REQUIRE(ended == 4);

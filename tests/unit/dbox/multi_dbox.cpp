@@ -231,3 +231,17 @@ TEST_CASE("multi_dbox: writes under way at once share appends and syncs") {
         }
     });
 }
+
+TEST_CASE("multi_dbox: writes given up with their executor, after the object is gone, touch nothing that is gone") {
+    std::vector<mail_location> places(8);
+    int ended = 0;
+    run([&]() -> asio::awaitable<void> {
+        slow const fs(latency_fs<memory_fs>(memory_fs(), {.append = std::chrono::milliseconds(5), .sync = std::chrono::milliseconds(5)}));
+        auto format = make_format<multi_dbox<slow, fixed_host>>(fs);
+        auto const executor = co_await asio::this_coro::executor;
+        for (std::uint64_t n = 0; n < places.size(); ++n)
+            asio::co_spawn(executor, write_beside(format, n, noise(100), places, ended), asio::detached);
+        co_await pause(7);  // one syncs, one appends for the others
+    });
+    CHECK(ended == 0);
+}
