@@ -8,6 +8,7 @@
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/dbox_message.hpp>
+#include <mailfs/fwd.hpp>
 #include <mailfs/host/system_host.hpp>
 
 #include <memory>
@@ -22,7 +23,7 @@ namespace mailfs {
 /// first one, and one that finds its file full, creates a file first. A read costs one read call where the file is open
 /// and the hint right. No lock is needed: nobody writes to a file that another object made.
 /// Threads: as message_format says.
-template <filesystem Fs, host Host = system_host>
+template <filesystem Fs, host Host>
 class multi_dbox {
 public:
     using fs_type = Fs;

@@ -7,6 +7,7 @@
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/dbox_message.hpp>
+#include <mailfs/fwd.hpp>
 #include <mailfs/host/system_host.hpp>
 
 #include <algorithm>
@@ -21,7 +22,7 @@ namespace mailfs {
 /// Files are DIRECTORY/<first two hex digits of the guid>/<guid>. A location's file is 0, its offset that of the only
 /// message. A write costs one create for each mail, a read one open and one read call (up to dbox_read_ahead_max bytes).
 /// Threads: as message_format says.
-template <filesystem Fs, host Host = system_host>
+template <filesystem Fs, host Host>
 class single_dbox {
 public:
     using fs_type = Fs;

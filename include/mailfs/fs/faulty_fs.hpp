@@ -16,6 +16,7 @@
 #include <mailfs/fs/filesystem.hpp>
 #include <mailfs/fs/memory_fs.hpp>
 #include <mailfs/fs/power_cut.hpp>
+#include <mailfs/fwd.hpp>
 
 #include <asio/awaitable.hpp>
 
@@ -43,7 +44,7 @@ struct no_power_model {
 };
 }  // namespace detail
 
-template <filesystem Fs = memory_fs>
+template <filesystem Fs>
 class faulty_fs : public detail::watch_of<Fs> {
     static constexpr bool follows = std::same_as<Fs, memory_fs>;
     using model = std::conditional_t<follows, detail::power_model, detail::no_power_model>;

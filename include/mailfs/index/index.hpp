@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mailfs/fs/filesystem.hpp>
+#include <mailfs/fwd.hpp>
 #include <mailfs/index/mailbox_state.hpp>
 #include <mailfs/index/view.hpp>
 #include <mailfs/log/lockless_log.hpp>
@@ -15,7 +16,7 @@
 namespace mailfs {
 
 /// A journal of mailbox_state with views on it. Belongs to one executor; must outlive its views.
-template <class Log, filesystem Fs, class Replication = standalone>
+template <class Log, filesystem Fs, class Replication>
 class index : public Replication::template on<Log, Fs, mailbox_state> {
     using base = typename Replication::template on<Log, Fs, mailbox_state>;
     static_assert(replication<Replication, Log, Fs, mailbox_state>, "mailfs: the replication policy does not model replication");

@@ -5,6 +5,7 @@
 #include <mailfs/config.hpp>
 #include <mailfs/fs/change_watch.hpp>
 #include <mailfs/fs/filesystem.hpp>
+#include <mailfs/fwd.hpp>
 #include <mailfs/host/host.hpp>
 #include <mailfs/host/system_host.hpp>
 #include <mailfs/log/change_log.hpp>
@@ -20,7 +21,7 @@
 
 namespace mailfs {
 
-template <host Host = system_host>
+template <host Host>
 class basic_standalone {
 public:
     using host_type = Host;
@@ -36,8 +37,6 @@ public:
 private:
     Host host_;
 };
-
-using standalone = basic_standalone<>;
 
 /// A journal. Belongs to one executor; calls may overlap.
 template <host Host>

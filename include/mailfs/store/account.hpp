@@ -6,6 +6,7 @@
 #include <mailfs/error.hpp>
 #include <mailfs/format/tree_operations.hpp>
 #include <mailfs/fs/change_watch.hpp>
+#include <mailfs/fwd.hpp>
 #include <mailfs/store/detail/account_core.hpp>
 #include <mailfs/store/detail/name_placer.hpp>
 #include <mailfs/store/mailbox.hpp>
@@ -53,7 +54,7 @@ struct create_options {
 /// A handle, cheap to copy; belongs to its store's executor. Names are UTF-8 with '/' between levels; INBOX in any case.
 /// Each call first reads what others did to the tree (one read when they did nothing). Changes are on stable storage
 /// when a call returns. All throw mailfs::error: bad_name for what is no name, newer_version when the tree is beyond us.
-template <class Index, class Format>
+template <class Index, message_format Format>
 class account {
 public:
     using mailbox_type = mailfs::mailbox<Index, Format>;

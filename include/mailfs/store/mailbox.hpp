@@ -7,6 +7,7 @@
 #include <mailfs/error.hpp>
 #include <mailfs/format/mailbox_operations.hpp>
 #include <mailfs/fs/change_watch.hpp>
+#include <mailfs/fwd.hpp>
 #include <mailfs/index/mailbox_state.hpp>
 #include <mailfs/index/view.hpp>
 #include <mailfs/log/log_options.hpp>
@@ -41,7 +42,7 @@ struct flags_result {
 
 /// Belongs to one executor; it must not be moved or destroyed while a call is under way. Calls throw mailfs::error;
 /// those that write throw errc::not_found when the mailbox was removed. What a call changed the view shows after refresh().
-template <class Index, class Format>
+template <class Index, message_format Format>
 class mailbox {
 public:
     using fetch_type = fetch_pipeline<detail::body_reader<Index, Format>>;

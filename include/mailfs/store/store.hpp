@@ -6,6 +6,7 @@
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/tree_operations.hpp>
+#include <mailfs/fwd.hpp>
 #include <mailfs/store/account.hpp>
 #include <mailfs/store/account_directory.hpp>
 #include <mailfs/store/detail/account_core.hpp>

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSL-1.0
+// Every public template once, with its policy defaults. The headers that define them include this.
+#pragma once
+
+#include <mailfs/dbox/message_format.hpp>
+#include <mailfs/fs/filesystem.hpp>
+#include <mailfs/host/host.hpp>
+#include <mailfs/host/system_host.hpp>
+
+namespace mailfs {
+
+// fs: filesystems, and what makes another out of one
+class memory_fs;
+class posix_fs;
+template <filesystem Fs>
+class counting_fs;
+template <filesystem Fs>
+class latency_fs;
+template <filesystem Fs = memory_fs>
+class faulty_fs;
+template <filesystem Fs>
+class change_watch;
+
+// log, index, replication: a mailbox as a stream of transactions
+struct lockless_log;
+class mailbox_state;
+class view;
+template <host Host = system_host>
+class basic_standalone;
+using standalone = basic_standalone<>;
+template <class Log, filesystem Fs, class Replication = standalone>
+class index;
+
+// dbox: mail bodies
+template <filesystem Fs, host Host = system_host>
+class single_dbox;
+template <filesystem Fs, host Host = system_host>
+class multi_dbox;
+
+// store: what programs touch
+class tree_state;
+template <class Reader>
+class fetch_pipeline;
+template <class Index, message_format Format = multi_dbox<typename Index::fs_type, typename Index::host_type>>
+class store;
+template <class Index, message_format Format>
+class account;
+template <class Index, message_format Format>
+class mailbox;
+
+}  // namespace mailfs
