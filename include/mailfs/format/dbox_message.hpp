@@ -133,7 +133,8 @@ inline std::uint32_t dbox_body_checksum(dbox_message_header const& header, bytes
     return crc32c(stored_body, crc32c(detail::object_bytes(header.id), detail::dbox_seed(header.sync)));
 }
 
-inline dbox_file_header make_dbox_file_header(std::uint64_t file_id, std::uint64_t nonce, std::uint64_t created_ms) noexcept {
+inline dbox_file_header make_dbox_file_header(std::uint64_t file_id, std::uint64_t nonce,
+                                              std::uint64_t created_ms) noexcept {
     dbox_file_header header{};
     header.magic = detail::dbox_file_magic;
     header.major = dbox_major;
@@ -176,19 +177,22 @@ inline dbox_trailer make_dbox_trailer(dbox_message_header const& header) noexcep
 inline std::optional<dbox_fault> decode(bytes_view bytes, dbox_file_header& into) noexcept {
     if (bytes.size() < sizeof into) return dbox_fault{errc::body_missing, "the file ends within its header"};
     into = detail::object_at<dbox_file_header>(bytes);
-    if (detail::all_zero(as_bytes(into))) return dbox_fault{errc::body_missing, "a hole stands where the file's header should be"};
+    if (detail::all_zero(as_bytes(into)))
+        return dbox_fault{errc::body_missing, "a hole stands where the file's header should be"};
     if (into.magic != detail::dbox_file_magic) return dbox_fault{errc::corrupt, "not a dbox file"};
     if (into.checksum != detail::own_checksum(into, 0)) return dbox_fault{errc::corrupt, "the file's header is damaged"};
     if (into.major > dbox_major) return dbox_fault{errc::newer_version, "a dbox file of a greater major version"};
     if (into.major < 1) return dbox_fault{errc::corrupt, "a dbox file of version 0"};
-    if (into.required & ~dbox_known_features) return dbox_fault{errc::newer_version, "a dbox file that needs a feature unknown here"};
+    if (into.required & ~dbox_known_features)
+        return dbox_fault{errc::newer_version, "a dbox file that needs a feature unknown here"};
     if (!is_dbox_nonce(into.nonce)) return dbox_fault{errc::corrupt, "the file's nonce is not random"};
     return std::nullopt;
 }
 
 /// The message header that `bytes` begin. Without a nonce the header's own is taken: only for bytes at a place that is
 /// known to hold a header, never for one found by searching. stored_size is then bounded, but not checked against the file.
-inline std::optional<dbox_fault> decode(bytes_view bytes, std::optional<std::uint64_t> nonce, dbox_message_header& into) noexcept {
+inline std::optional<dbox_fault> decode(bytes_view bytes, std::optional<std::uint64_t> nonce,
+                                        dbox_message_header& into) noexcept {
     if (bytes.size() < sizeof into) return dbox_fault{errc::body_missing, "the file ends within the message's header"};
     into = detail::object_at<dbox_message_header>(bytes);
     if (detail::all_zero(as_bytes(into))) return dbox_fault{errc::body_missing, "a hole stands where the message should be"};

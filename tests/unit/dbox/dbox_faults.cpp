@@ -86,7 +86,8 @@ asio::awaitable<mail_location> write_stored(M& format, std::uint64_t n) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("dbox: a disk that is full at any byte fails the write alone, and with room again all goes on", M, single, multi) {
+TEST_CASE_TEMPLATE("dbox: a disk that is full at any byte fails the write alone, and with room again all goes on", M, single,
+                   multi) {
     for (std::uint64_t room = 0; room < 700; ++room) {
         run([&]() -> asio::awaitable<void> {
             faulty const fs;
@@ -139,7 +140,8 @@ TEST_CASE_TEMPLATE("dbox: stopped at any call, by kill or power cut, acknowledge
         fs.faults().stop_at(nth, nth);
         auto const mails = run([&] { return twelve_writes<writer>(fs); });
         killed_lost += run([&] { return count_lost<M>(memory_fs(fs.after(power_cut::keep_all, 1)), mails, none); });
-        for (auto const how : {power_cut::lose_all, power_cut::cut, power_cut::appends, power_cut::pages, power_cut::garbage, power_cut::any}) {
+        for (auto const how : {power_cut::lose_all, power_cut::cut, power_cut::appends, power_cut::pages, power_cut::garbage,
+                               power_cut::any}) {
             for (std::uint64_t seed = 0; seed < 8; ++seed, ++points)
                 lost += run([&] { return count_lost<M>(fs.after(how, seed), mails, tolerated); });
         }
@@ -192,7 +194,8 @@ TEST_CASE("multi_dbox: a cancelled write costs no other its mail, wherever it st
                 for (int tries = 0; tries < 1000 && (counts.append < when.append || counts.sync < when.sync); ++tries)
                     co_await mailfs::detail::delay(std::chrono::milliseconds(1));
                 signals[cancelled].emit(asio::cancellation_type::terminal);
-                for (int tries = 0; ended < 4 && tries < 1000; ++tries) co_await mailfs::detail::delay(std::chrono::milliseconds(1));
+                for (int tries = 0; ended < 4 && tries < 1000; ++tries)
+                    co_await mailfs::detail::delay(std::chrono::milliseconds(1));
                 REQUIRE(ended == 4);
                 for (std::size_t n = 0; n < 4; ++n) {
                     if (n != cancelled) CHECK(places[n]);

@@ -84,7 +84,9 @@ struct outcome {
     std::optional<error> failure;
 
     bool is(errc code) const { return failure && failure->code() == code; }
-    bool names(std::string const& file) const { return failure && failure->file() == file && failure->offset() != error::no_offset; }
+    bool names(std::string const& file) const {
+        return failure && failure->file() == file && failure->offset() != error::no_offset;
+    }
 };
 
 inline asio::awaitable<outcome> outcome_of(asio::awaitable<bytes> reading) {

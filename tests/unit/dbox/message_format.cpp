@@ -84,7 +84,8 @@ TEST_CASE_TEMPLATE("message_format: what was written is read, of any size and co
     });
 }
 
-TEST_CASE_TEMPLATE("message_format: several messages at once come back each at its place, also in a new object", M, single, multi) {
+TEST_CASE_TEMPLATE("message_format: several messages at once come back each at its place, also in a new object", M, single,
+                   multi) {
     run([]() -> asio::awaitable<void> {
         memory_fs const fs;
         auto format = make_format<M>(fs);
@@ -104,7 +105,8 @@ TEST_CASE_TEMPLATE("message_format: several messages at once come back each at i
     });
 }
 
-TEST_CASE_TEMPLATE("message_format: on a real disk the same", M, single_dbox<posix_fs, fixed_host>, multi_dbox<posix_fs, fixed_host>) {
+TEST_CASE_TEMPLATE("message_format: on a real disk the same", M, single_dbox<posix_fs, fixed_host>,
+                   multi_dbox<posix_fs, fixed_host>) {
     temporary_directory const root;
     run([&]() -> asio::awaitable<void> {
         posix_fs const fs(root.path());
@@ -128,9 +130,10 @@ TEST_CASE_TEMPLATE("message_format: a part is the message's bytes there, and end
         struct range {
             std::uint64_t begin, size;
         };
-        std::vector<range> const ranges{{0, 0},       {0, 100},         {100, 1},           {0, 700'000},          {699'999, 1},
-                                        {699'999, 9}, {700'000, 10},    {800'000, 10},      {0, size_unknown},     {size_unknown, size_unknown},
-                                        {5, 262'144}, {262'144, 1},     {300'000, 300'000}, {3, size_unknown - 1}};
+        std::vector<range> const ranges{
+            {0, 0},       {0, 100},      {100, 1},           {0, 700'000},         {699'999, 1},
+            {699'999, 9}, {700'000, 10}, {800'000, 10},      {0, size_unknown},    {size_unknown, size_unknown},
+            {5, 262'144}, {262'144, 1},  {300'000, 300'000}, {3, size_unknown - 1}};
         for (auto const& r : ranges) {
             auto const part = co_await format.read_part(numbered(1), at, r.begin, r.size);
             auto const begin = std::min<std::uint64_t>(r.begin, body.size());
@@ -141,7 +144,8 @@ TEST_CASE_TEMPLATE("message_format: a part is the message's bytes there, and end
     });
 }
 
-TEST_CASE_TEMPLATE("message_format: any flipped bit of a file is harmless or corrupt, by file and offset, never wrong bytes", M, single, multi) {
+TEST_CASE_TEMPLATE("message_format: any flipped bit of a file is harmless or corrupt, by file and offset, never wrong bytes",
+                   M, single, multi) {
     specimen<M> const good;
     auto const begin = sizeof(dbox_file_header);
     auto const end = begin + sizeof(dbox_message_header) + good.body.size();
@@ -152,8 +156,9 @@ TEST_CASE_TEMPLATE("message_format: any flipped bit of a file is harmless or cor
         auto const result = good.read(std::move(changed));
         bool const matters = bit / 8 >= begin && bit / 8 < end;  // not the file's header, the padding or the trailer
         refused += matters;
-        bool const right = matters ? result.is(errc::corrupt) && result.names(good.path) && result.failure->offset() == good.at.offset
-                                   : result.body == good.body;
+        bool const right =
+            matters ? result.is(errc::corrupt) && result.names(good.path) && result.failure->offset() == good.at.offset
+                    : result.body == good.body;
         if (!right) CAPTURE(bit);
         CHECK(right);
     }
@@ -171,7 +176,8 @@ TEST_CASE_TEMPLATE("message_format: a file cut at any length has the message or 
     }
 }
 
-TEST_CASE_TEMPLATE("message_format: a hole where the message was is a missing body, one within it is corrupt", M, single, multi) {
+TEST_CASE_TEMPLATE("message_format: a hole where the message was is a missing body, one within it is corrupt", M, single,
+                   multi) {
     specimen<M> const good;
     bytes hole(good.file.size());
     CHECK(good.read(hole).is(errc::body_missing));
@@ -180,13 +186,17 @@ TEST_CASE_TEMPLATE("message_format: a hole where the message was is a missing bo
     CHECK(good.read(body_lost).is(errc::corrupt));
 }
 
-TEST_CASE_TEMPLATE("message_format: huge sizes under a valid checksum are refused before memory is taken", M, single, multi) {
+TEST_CASE_TEMPLATE("message_format: huge sizes under a valid checksum are refused before memory is taken", M, single,
+                   multi) {
     specimen<M> const good;
-    for (std::uint64_t const size : {std::uint64_t{17}, std::uint64_t{1} << 32, dbox_stored_size_max, dbox_stored_size_max + 1, ~std::uint64_t{0}}) {
+    for (std::uint64_t const size :
+         {std::uint64_t{17}, std::uint64_t{1} << 32, dbox_stored_size_max, dbox_stored_size_max + 1, ~std::uint64_t{0}}) {
         auto changed = good.file;
         forge(changed, [&](auto& header) { header.size = header.stored_size = size; });
         auto const result = good.read(changed);
-        bool const right = result.is(size > dbox_stored_size_max ? errc::corrupt : size == 17 ? errc::corrupt : errc::body_missing);
+        bool const right = result.is(size > dbox_stored_size_max ? errc::corrupt
+                                     : size == 17                ? errc::corrupt
+                                                                 : errc::body_missing);
         CAPTURE(size);
         CHECK(right);
         CHECK(result.names(good.path));
@@ -228,7 +238,8 @@ TEST_CASE_TEMPLATE("message_format: another message's place or guid never yields
         auto const foreign = co_await try_read(format, numbered(3), second);
         CHECK((foreign.is(errc::corrupt) || foreign.is(errc::body_missing)));
         std::vector<mail_location> places{{1, first.offset}, {~std::uint64_t{0}, 64}};
-        for (std::uint64_t const offset : {0U, 1U, 8U, 63U, 65U, 72U, 160U, 400U, 1U << 20}) places.push_back({first.file, offset});
+        for (std::uint64_t const offset : {0U, 1U, 8U, 63U, 65U, 72U, 160U, 400U, 1U << 20})
+            places.push_back({first.file, offset});
         for (int shift = 30; shift < 64; ++shift) places.push_back({first.file, std::uint64_t{1} << shift});
         places.push_back({first.file, ~std::uint64_t{0}});
         places.push_back({first.file, ~std::uint64_t{7}});

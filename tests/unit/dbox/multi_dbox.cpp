@@ -209,7 +209,8 @@ TEST_CASE("multi_dbox: a stranger's bytes in our file fail the write, and the ne
 
 TEST_CASE("multi_dbox: writes under way at once share appends and syncs") {
     run([]() -> asio::awaitable<void> {
-        slow const fs(latency_fs<memory_fs>(memory_fs(), {.append = std::chrono::milliseconds(2), .sync = std::chrono::milliseconds(2)}));
+        slow const fs(latency_fs<memory_fs>(memory_fs(),
+                                            {.append = std::chrono::milliseconds(2), .sync = std::chrono::milliseconds(2)}));
         auto format = make_format<multi_dbox<slow, fixed_host>>(fs);
         co_await write_one(format, numbered(1000), noise(10), durability::stored);
         fs.counts().reset();
@@ -236,7 +237,8 @@ TEST_CASE("multi_dbox: writes given up with their executor, after the object is 
     std::vector<mail_location> places(8);
     int ended = 0;
     run([&]() -> asio::awaitable<void> {
-        slow const fs(latency_fs<memory_fs>(memory_fs(), {.append = std::chrono::milliseconds(5), .sync = std::chrono::milliseconds(5)}));
+        slow const fs(latency_fs<memory_fs>(memory_fs(),
+                                            {.append = std::chrono::milliseconds(5), .sync = std::chrono::milliseconds(5)}));
         auto format = make_format<multi_dbox<slow, fixed_host>>(fs);
         auto const executor = co_await asio::this_coro::executor;
         for (std::uint64_t n = 0; n < places.size(); ++n)

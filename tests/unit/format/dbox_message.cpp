@@ -63,7 +63,8 @@ bool tiles(std::vector<dbox_found> const& finds, std::size_t file_size) {
 }
 
 std::size_t count(std::vector<dbox_found> const& finds, dbox_find what) {
-    return static_cast<std::size_t>(std::count_if(finds.begin(), finds.end(), [&](auto const& f) { return f.what == what; }));
+    return static_cast<std::size_t>(
+        std::count_if(finds.begin(), finds.end(), [&](auto const& f) { return f.what == what; }));
 }
 
 }  // namespace

@@ -134,7 +134,8 @@ private:
         for (auto const& each : together) {
             each->locations.clear();  // of a leader that was given up
             for (auto const& mail : each->mails) {
-                auto const header = make_dbox_message_header(file.nonce, mail.id, mail.received_ms, mail.mailbox, mail.bytes);
+                auto const header =
+                    make_dbox_message_header(file.nonce, mail.id, mail.received_ms, mail.mailbox, mail.bytes);
                 each->locations.push_back({file.id, file.end + bytes.size()});
                 put(bytes, as_bytes(header));
                 if (dbox_extent(mail.bytes.size()) > piece_max()) {  // not worth a copy
@@ -156,7 +157,8 @@ private:
 
     asio::awaitable<void> append_pieces(target& file, bytes_view bytes) {
         while (!bytes.empty()) {
-            auto const piece = bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), Fs::traits.append_size_max)));
+            auto const piece =
+                bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), Fs::traits.append_size_max)));
             auto const offset = co_await file.file.append(piece);
             if (offset != file.end) throw error(errc::corrupt, file.path, file.end, "someone else wrote to this file");
             file.end += piece.size();

@@ -50,7 +50,8 @@ inline std::optional<std::uint64_t> nonce_told_by(bytes_view file, std::string c
 }
 
 /// `bytes` begin where the message should.
-inline begun_message begin_message(std::vector<std::byte> bytes, std::optional<std::uint64_t> nonce, message_place const& place) {
+inline begun_message begin_message(std::vector<std::byte> bytes, std::optional<std::uint64_t> nonce,
+                                   message_place const& place) {
     begun_message begun;
     auto fault = decode(bytes, nonce, begun.header);
     if (!fault) fault = check_is_message(begun.header, place.id);
