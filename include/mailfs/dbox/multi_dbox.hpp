@@ -30,8 +30,11 @@ public:
     using host_type = Host;
 
     multi_dbox(Fs fs, std::string directory, Host host, dbox_options options = {})
-        : fs_(fs), directory_(directory), files_(options.open_files_max),
-          appender_(std::make_shared<detail::dbox_appender<Fs, Host>>(std::move(fs), std::move(directory), std::move(host), options)) {}
+        : fs_(fs),
+          directory_(directory),
+          files_(options.open_files_max),
+          appender_(std::make_shared<detail::dbox_appender<Fs, Host>>(std::move(fs), std::move(directory), std::move(host),
+                                                                      options)) {}
 
     /// See message_format. Also throws busy, when no free file name was found in a bounded number of tries.
     asio::awaitable<std::vector<mail_location>> write(std::span<mail_to_write const> mails, durability d) {
@@ -49,7 +52,8 @@ public:
     }
 
     /// See message_format.
-    asio::awaitable<std::vector<std::byte>> read_part(guid id, mail_location at, std::uint64_t begin_at, std::uint64_t size) {
+    asio::awaitable<std::vector<std::byte>> read_part(guid id, mail_location at, std::uint64_t begin_at,
+                                                      std::uint64_t size) {
         auto const path = detail::multi_dbox_path(directory_, at.file);
         detail::message_place const place{path, at.offset, id};
         auto const opened = co_await open(place, at);
@@ -68,7 +72,8 @@ private:
         co_return opened;
     }
 
-    static asio::awaitable<detail::begun_message> begin(opened_file& from, detail::message_place const& place, std::uint64_t ahead) {
+    static asio::awaitable<detail::begun_message> begin(opened_file& from, detail::message_place const& place,
+                                                        std::uint64_t ahead) {
         auto bytes = co_await detail::read_up_to(from.file, place.offset, sizeof(dbox_message_header) + ahead);
         co_return detail::begin_message(std::move(bytes), from.nonce, place);
     }

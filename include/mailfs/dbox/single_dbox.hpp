@@ -60,7 +60,8 @@ public:
     }
 
     /// See message_format.
-    asio::awaitable<std::vector<std::byte>> read_part(guid id, mail_location at, std::uint64_t begin_at, std::uint64_t size) {
+    asio::awaitable<std::vector<std::byte>> read_part(guid id, mail_location at, std::uint64_t begin_at,
+                                                      std::uint64_t size) {
         auto const path = path_of(id);
         detail::message_place const place{path, at.offset, id};
         auto file = co_await open(place, at);
@@ -125,7 +126,8 @@ private:
         co_return std::move(*file);
     }
 
-    asio::awaitable<detail::begun_message> begin(typename Fs::file& file, detail::message_place const& place, std::uint64_t ahead) {
+    asio::awaitable<detail::begun_message> begin(typename Fs::file& file, detail::message_place const& place,
+                                                 std::uint64_t ahead) {
         auto const size = sizeof(dbox_file_header) + sizeof(dbox_message_header) + ahead;
         auto bytes = co_await detail::read_up_to(file, 0, size);
         auto const nonce = detail::nonce_told_by(bytes, place.path);
