@@ -3,6 +3,8 @@
 //
 //     struct memory_model { memory_fs fs; };
 //     MAILFS_FILESYSTEM_CONFORMANCE(memory_model);
+//
+// A model whose threads may still touch the io_context that they answered has a member settle(), which waits for them.
 #pragma once
 
 #include <mailfs/config.hpp>
@@ -91,24 +93,41 @@ asio::awaitable<std::optional<errc>> failure_of(asio::awaitable<T> work) {
     co_return std::nullopt;
 }
 
+template <class Model>
+struct settle_at_end {
+    Model& model;
+    ~settle_at_end() {
+        if constexpr (requires { model.settle(); }) model.settle();
+    }
+};
+
+/// Runs `body(words)` on this model.
+template <class Model, class Body>
+auto on(Model& model, Body body) {
+    words<fs_of<Model>> w{model.fs};
+    using result = decltype(body(w));
+    return test::run([&]() -> result {
+        settle_at_end<Model> const guard{model};
+        co_return co_await body(w);
+    });
+}
+
 /// Runs `body(words)` on a clean model.
 template <class Model, class Body>
 void on_clean(Body body) {
     Model model;
-    words<fs_of<Model>> w{model.fs};
-    test::run([&] { return body(w); });
+    on(model, std::move(body));
 }
 
 /// Runs `body(words, thread)` on `count` threads, each with its own io_context and its own copy of the filesystem.
-template <class Fs, class Body>
-void on_threads(Fs const& fs, int count, Body body) {
+template <class Model, class Body>
+void on_threads(Model& model, int count, Body body) {
     std::vector<std::exception_ptr> failures(static_cast<std::size_t>(count));
     std::vector<std::jthread> threads;
     for (int n = 0; n < count; ++n)
         threads.emplace_back([&, n] {
             try {
-                words<Fs> w{fs};
-                test::run([&] { return body(w, n); });
+                on(model, [&](auto& w) { return body(w, n); });
             } catch (...) {
                 failures[static_cast<std::size_t>(n)] = std::current_exception();
             }
@@ -254,8 +273,7 @@ TEST_CASE_TEMPLATE_DEFINE("append_file: sync completes, as often as asked", Mode
 
 TEST_CASE_TEMPLATE_DEFINE("file_mapping: holds the file as it was, outlives it, and writing to it changes no file", Model, fs_map) {
     Model model;
-    auto mapping = test::run([&]() -> asio::awaitable<typename fs_of<Model>::file::mapping> {
-        words<fs_of<Model>> w{model.fs};
+    auto mapping = on(model, [](auto& w) -> asio::awaitable<typename fs_of<Model>::file::mapping> {
         co_await w.create("log", "abcdef");
         auto file = co_await w.open("log");
         auto mine = co_await file.map();
@@ -392,8 +410,8 @@ TEST_CASE_TEMPLATE_DEFINE("append_file: appends of many threads never tear, and 
     };
     Model model;
     std::vector<std::vector<entry>> wrote(threads);
-    test::run([&] { return model.fs.create("a/log", {}, durability::none); });
-    on_threads(model.fs, threads, [&](auto& w, int thread) -> asio::awaitable<void> {
+    on(model, [](auto& w) { return w.create("a/log"); });
+    on_threads(model, threads, [&](auto& w, int thread) -> asio::awaitable<void> {
         auto file = co_await w.open("a/log");
         for (int n = 0; n < rounds; ++n) {
             auto const size = static_cast<std::size_t>(64 + (n * 7919 + thread * 104'729) % (n % 8 == 0 ? 200'000 : 3000));
@@ -403,8 +421,7 @@ TEST_CASE_TEMPLATE_DEFINE("append_file: appends of many threads never tear, and 
             wrote[static_cast<std::size_t>(thread)].push_back({offset, std::move(text)});
         }
     });
-    words<fs_of<Model>> w{model.fs};
-    auto const all = test::run([&] { return w.text("a/log"); });
+    auto const all = on(model, [](auto& w) { return w.text("a/log"); });
     std::size_t total = 0, whole = 0;
     for (auto const& entries : wrote)
         for (auto const& e : entries) {
@@ -421,7 +438,7 @@ TEST_CASE_TEMPLATE_DEFINE("filesystem: of many who create one name exactly one w
     std::vector<names> winners(rounds);
     std::mutex mutex;
     int wrong_bytes = 0;
-    on_threads(model.fs, threads, [&](auto& w, int thread) -> asio::awaitable<void> {
+    on_threads(model, threads, [&](auto& w, int thread) -> asio::awaitable<void> {
         for (std::size_t n = 0; n < rounds; ++n) {
             auto const path = "d" + std::to_string(n) + "/log";
             auto const mine = std::string(1000, static_cast<char>('a' + thread));
@@ -440,7 +457,7 @@ TEST_CASE_TEMPLATE_DEFINE("filesystem: of many who create one name exactly one w
 TEST_CASE_TEMPLATE_DEFINE("filesystem: files are made while their directory is removed again and again", Model, fs_vanishing_directory) {
     Model model;
     std::atomic<int> made{0}, busy{0};
-    on_threads(model.fs, 2, [&](auto& w, int thread) -> asio::awaitable<void> {
+    on_threads(model, 2, [&](auto& w, int thread) -> asio::awaitable<void> {
         for (int n = 0; n < 60; ++n) {
             if (thread == 1) {
                 co_await w.fs.remove("a/b");
@@ -460,14 +477,13 @@ TEST_CASE_TEMPLATE_DEFINE("filesystem: files are made while their directory is r
 template <class Model, class Change>
 void wakes_for(Change change) {
     Model model;
-    words<fs_of<Model>> w{model.fs};
-    test::run([&]() -> asio::awaitable<void> {
+    on(model, [&](auto& w) -> asio::awaitable<void> {
         co_await w.create("box/log", "abc");
         co_await w.create("box/sub/x");
         auto watch = co_await w.fs.watch_directory("box");
         std::jthread const other([&] {
             std::this_thread::sleep_for(std::chrono::milliseconds(20));
-            test::run([&] { return change(w); });
+            on(model, change);
         });
         co_await watch.changed();  // test::run() says so when it never comes
     });

@@ -62,7 +62,8 @@ concept append_file = std::movable<F> && requires(F f, bytes_view bytes, std::sp
                                                              // they may be absent, torn at the tail or whole
     { f.read(offset, buffer) } -> awaitable_of<std::size_t>; // bytes read; short only at the end of the file
     { f.size() } -> awaitable_of<std::uint64_t>;             // bytes, a torn tail included
-    { f.sync() } -> awaitable_of<void>;                      // all appended so far, by anyone, outlives a power cut
+    { f.sync() } -> awaitable_of<void>;                      // all appended so far, by anyone, outlives a power cut, and
+                                                             // so does the name. Failed once, it fails for ever
     { f.map() } -> awaitable_of<typename F::mapping>;        // the whole file as it is now
 };
 
@@ -76,15 +77,18 @@ concept filesystem =
         { fs.open(path) } -> awaitable_of<std::optional<typename Fs::file>>;   // nothing: no such file
         { fs.create(path, bytes, d) } -> awaitable_of<bool>;  // the whole file or nothing, exclusively; false: it was
                                                               // there, and stays as it was. stored: the name appears
-                                                              // when the bytes are durable, the call returns when the name is
+                                                              // when the bytes are durable, the call returns when the name
+                                                              // is, be it true or false
         { fs.list(path) } -> awaitable_of<std::vector<std::string>>;  // names in a directory, any order; none: empty
-        { fs.remove(path) } -> awaitable_of<bool>;            // a file, or an empty directory; false: was not there.
-                                                              // Whoever has it open reads on
+        { fs.remove(path) } -> awaitable_of<bool>;            // a file, or an empty directory; false: nothing was removed.
+                                                              // Whoever has it open reads on. Durable with the next
+                                                              // create(stored) in the same directory
     };
 
 /// A filesystem that can tell when something in a directory changed; without it the caller polls.
 /// changed() completes once a file directly in the directory grew, appeared or went since the watch was made or
-/// since the last completion; it may wake for nothing. Asio's cancellation ends it.
+/// since the last completion; it may wake for nothing. Asio's cancellation ends it. Where there is no such directory, or
+/// no more, it throws not_found.
 template <class Fs>
 concept watchable_filesystem = filesystem<Fs> && requires(Fs fs, std::string_view directory, typename Fs::watch w) {
     requires std::movable<typename Fs::watch>;

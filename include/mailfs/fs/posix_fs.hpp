@@ -254,11 +254,12 @@ public:
 
     asio::awaitable<std::uint64_t> size() { co_return size_now(); }
 
-    /// After one failure each later call fails too: the kernel has dropped the dirty pages, and a second fdatasync that
-    /// succeeds proves nothing.
+    /// One system call. fsync, with which ext4, XFS, btrfs and F2FS keep the file's name too; fdatasync would not be
+    /// cheaper, since an append changes the size. After one failure each later call fails too: the kernel has dropped the
+    /// dirty pages, and a second fsync that succeeds proves nothing.
     asio::awaitable<void> sync() {
-        if (sync_failure_ == 0) sync_failure_ = co_await aside(*shared_, [fd = fd_.get()] { return detail::sync_data(fd); });
-        if (sync_failure_ != 0) detail::throw_errno(sync_failure_, name(), "fdatasync");
+        if (sync_failure_ == 0) sync_failure_ = co_await aside(*shared_, [fd = fd_.get()] { return detail::sync_all(fd); });
+        if (sync_failure_ != 0) detail::throw_errno(sync_failure_, name(), "fsync");
     }
 
     /// Two system calls; page faults come later.

@@ -7,6 +7,7 @@
 #include <asio/detached.hpp>
 #include <asio/io_context.hpp>
 #include <asio/thread_pool.hpp>
+#include <asio/use_future.hpp>
 
 #include <doctest/doctest.h>
 
@@ -30,8 +31,11 @@ struct posix_named_model {
 };
 struct posix_pool_model {
     test::temporary_directory root;
-    asio::thread_pool pool{2};
+    asio::thread_pool pool{1};
     posix_fs fs{root.path(), {.sync_executor = pool.get_executor()}};
+
+    /// Returns when the pool's one thread has let go of what it did before.
+    void settle() { asio::post(pool, asio::use_future).wait(); }
 };
 
 using posix_words = words<posix_fs>;

@@ -83,9 +83,13 @@ inline unique_fd open_at(int directory, char const* path, int flags, mode_t mode
     return unique_fd(uninterrupted([&] { return ::openat(directory, path, flags | O_CLOEXEC, mode); }));
 }
 
-/// 0, or the errno of the failure.
+/// Bytes and what it takes to read them. 0, or the errno of the failure.
 inline int sync_data(int fd) noexcept {
     return uninterrupted([&] { return ::fdatasync(fd); }) == 0 ? 0 : errno;
+}
+/// All about a file or a directory. 0, or the errno of the failure.
+inline int sync_all(int fd) noexcept {
+    return uninterrupted([&] { return ::fsync(fd); }) == 0 ? 0 : errno;
 }
 
 /// Bytes in the file, or -1 and errno.

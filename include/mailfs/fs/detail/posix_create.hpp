@@ -138,14 +138,16 @@ private:
     void sync_directories() const {
         auto const holder = parent_of(path_);
         bool const known = !made_directories_ && at_.durable.knows(holder);
+        bool all_there = true;  // a directory that is gone has no name left to keep
         for (auto directory = holder;; directory = parent_of(directory)) {
             std::string const name(directory.empty() ? "." : directory);
             auto const opened = open_at(at_.root, name.c_str(), O_RDONLY | O_DIRECTORY);
-            if (!opened && errno != ENOENT) throw_errno(errno, full(name), "open");  // gone: no name left to keep
-            if (opened && uninterrupted([&] { return ::fsync(opened.get()); }) != 0) throw_errno(errno, full(name), "fsync");
+            if (!opened && errno != ENOENT) throw_errno(errno, full(name), "open");
+            all_there = all_there && opened;
+            if (int const why = opened ? sync_all(opened.get()) : 0) throw_errno(why, full(name), "fsync");
             if (directory.empty() || known) break;
         }
-        at_.durable.add(holder);
+        if (all_there) at_.durable.add(holder);
     }
 
     std::string full(std::string_view path) const { return std::string(at_.root_name).append("/").append(path); }
