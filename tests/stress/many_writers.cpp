@@ -128,17 +128,17 @@ std::string told_path(options const& o, int number) { return o.directory + "/tol
 
 /// The life of a child: work, say so, wait until all have stopped, then look at the end.
 int child(options const& o, int number, int done, int go) {
+    char byte = 1;
     try {
         auto* told = std::fopen(told_path(o, number).c_str(), "w");
         worker w(o, number, told);
         mailfs::test::run([&] { return w.work(); });
-        char byte = 1;
         if (::write(done, &byte, 1) != 1 || ::read(go, &byte, 1) < 0) return 2;
         mailfs::test::run([&] { return w.finish(); });
         return std::fclose(told) == 0 ? 0 : 2;
     } catch (std::exception const& e) {
         fmt::print(stderr, "process {}: {}\n", number, e.what());
-        return 1;
+        return ::write(done, &byte, 1) == 1 ? 1 : 2;
     }
 }
 
