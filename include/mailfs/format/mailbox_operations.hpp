@@ -232,12 +232,16 @@ void for_each_operation(bytes_view payload, F&& f) {
     }
 }
 
-/// `count` ranges from the front of `rest`, as f(first, last); consumes them. Ranges that are no ranges are left out.
+/// `count` ranges from the front of `rest`, as f(first, last); consumes them. Left out is what is no range or does not lie
+/// behind all before it: no message is met twice, and the work is bounded by the mailbox, not by the bytes.
 template <class F>
 void for_each_range(bytes_view& rest, std::uint32_t count, F&& f) {
+    uid_t done = 0;
     for (; count > 0 && rest.size() >= sizeof(range_layout); --count, rest = rest.subspan(sizeof(range_layout))) {
         auto const r = load<range_layout>(rest);
-        if (r.first != 0 && r.first <= r.last) f(uid_t{r.first}, uid_t{r.last});
+        if (r.first <= done || r.first > r.last) continue;
+        f(uid_t{r.first}, uid_t{r.last});
+        done = r.last;
     }
 }
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -17,6 +18,12 @@
 #include <vector>
 
 namespace mailfs {
+
+/// The file that mapped columns stand on.
+struct snapshot_source {
+    std::string name;
+    bool damaged = false;  ///< a block failed its checksum when it was first touched, and has not been mended
+};
 
 /// Rows keep their number; they are only added at the end. Reading or writing a mapped row checks its block (64 KiB)
 /// once, and throws errc::corrupt with the file and the offset when it is damaged.
@@ -28,16 +35,16 @@ public:
     static constexpr std::size_t block_rows = format::block_elements(sizeof(T));
 
     column() = default;
-    /// The mapped part, which lives at least as long as this; `name` is the file's.
-    column(format::snapshot_reader::found const& in, std::string name)
+    /// The mapped part, which lives at least as long as this.
+    column(format::snapshot_reader::found const& in, std::shared_ptr<snapshot_source> source)
         : base_(reinterpret_cast<T*>(in.bytes.data()), in.bytes.size() / sizeof(T)), checksums_(in.checksums),
-          unchecked_(checksums_.size(), true), name_(std::move(name)), offset_(in.offset) {}
+          unchecked_(checksums_.size(), true), source_(std::move(source)), offset_(in.offset) {}
 
     std::size_t size() const noexcept { return base_.size() + tail_.size(); }
 
     T const& operator[](std::size_t row) const {
         if (row >= base_.size()) return tail_[row - base_.size()];
-        check(row / block_rows);
+        if (unchecked_[row / block_rows]) check(row / block_rows);
         return base_[row];
     }
     /// Writes to memory alone: the mapping is private.
@@ -46,9 +53,18 @@ public:
 
     /// Rows first..last-1 will be there when asked for: whatever is damaged throws now.
     void touch(std::size_t first, std::size_t last) const {
-        if (last > base_.size()) last = base_.size();
+        last = std::min(last, base_.size());
         if (first >= last) return;
-        for (auto b = first / block_rows; b <= (last - 1) / block_rows; ++b) check(b);
+        for (auto b = first / block_rows; b <= (last - 1) / block_rows; ++b)
+            if (unchecked_[b]) check(b);
+    }
+    /// Whether this row can be read. Checks its block at most once more.
+    bool readable(std::size_t row) const noexcept { return row >= base_.size() || passes(row / block_rows); }
+    /// Whether all rows can.
+    bool readable() const noexcept {
+        for (std::size_t b = 0; b < unchecked_.size(); ++b)
+            if (!passes(b)) return false;
+        return true;
     }
     /// The two contiguous parts, all checked.
     std::span<T const> mapped() const {
@@ -57,21 +73,51 @@ public:
     }
     std::span<T const> added() const noexcept { return tail_; }
 
+    /// Appends the bytes of rows first..last-1 to `out`.
+    void copy(std::size_t first, std::size_t last, std::vector<std::byte>& out) const {
+        touch(first, last);
+        auto const add = [&](std::span<T const> rows) {
+            auto const bytes = std::as_bytes(rows);
+            out.insert(out.end(), bytes.begin(), bytes.end());
+        };
+        auto const middle = std::clamp(base_.size(), first, last);
+        if (first < middle) add(base_.subspan(first, middle - first));
+        if (middle < last) add(std::span(tail_).subspan(middle - base_.size(), last - middle));
+    }
+
+    /// Whether `in` is a column of the very snapshot that this one was mapped from.
+    bool is_like(format::snapshot_reader::found const& in) const noexcept {
+        return in.bytes.size() == base_.size() * sizeof(T) && in.checksums == checksums_;
+    }
+    /// Puts the bytes of `in`, which is_like() it, in the place of damaged ones. What was checked before is left alone.
+    void mend(format::snapshot_reader::found const& in) {
+        for (std::size_t b = 0; b < unchecked_.size(); ++b) {
+            if (passes(b)) continue;
+            auto const to = std::as_writable_bytes(block(b));
+            std::copy_n(in.bytes.begin() + static_cast<std::ptrdiff_t>(b * block_rows * sizeof(T)), to.size(), to.begin());
+        }
+    }
+
 private:
-    void check(std::size_t block) const {
-        if (!unchecked_[block]) return;
-        auto const first = block * block_rows;
-        auto const rows = base_.subspan(first, std::min(block_rows, base_.size() - first));
-        if (crc32c(std::as_bytes(rows)) != checksums_[block])
-            throw error(errc::corrupt, name_, offset_ + first * sizeof(T), "a block of a column fails its checksum");
-        unchecked_[block] = false;
+    std::span<T> block(std::size_t b) const noexcept {
+        auto const first = b * block_rows;
+        return base_.subspan(first, std::min(block_rows, base_.size() - first));
+    }
+    bool passes(std::size_t b) const noexcept {
+        if (unchecked_[b] && crc32c(std::as_bytes(block(b))) == checksums_[b]) unchecked_[b] = false;
+        return !unchecked_[b];
+    }
+    [[gnu::noinline]] void check(std::size_t b) const {
+        if (passes(b)) return;
+        source_->damaged = true;
+        throw error(errc::corrupt, source_->name, offset_ + b * block_rows * sizeof(T), "a block of a column fails its checksum");
     }
 
     std::span<T> base_;
     std::vector<T> tail_;
     std::vector<std::uint32_t> checksums_;
     mutable std::vector<char> unchecked_;
-    std::string name_;
+    std::shared_ptr<snapshot_source> source_;
     std::uint64_t offset_ = 0;
 };
 

@@ -49,7 +49,7 @@ public:
         return n;
     }
     std::uint32_t id_of(set const& s) {
-        auto const [it, is_new] = ids_.emplace(s, static_cast<std::uint32_t>(sets_.size()));
+        auto const [it, is_new] = ids_.try_emplace(s, static_cast<std::uint32_t>(sets_.size()));
         if (is_new) sets_.push_back(s);
         return it->second;
     }
@@ -65,7 +65,7 @@ public:
         if (mode == flag_mode::replace) return id_of(keywords);
         if (keywords.empty()) return id;
         set out;
-        auto const in = members(id);
+        auto const& in = members(id);
         if (mode == flag_mode::add)
             std::set_union(in.begin(), in.end(), keywords.begin(), keywords.end(), std::back_inserter(out));
         else
@@ -105,7 +105,7 @@ public:
             for (std::size_t i = 0; i < size; ++i) s.push_back(format::load<le32>(sets.subspan(i * sizeof(le32))));
             for (std::size_t i = 0; i < size; ++i)
                 if (s[i] >= names_.size() || (i > 0 && s[i] <= s[i - 1])) return false;
-            if (id_of(s) + 1 != sets_.size()) return false;  // a set twice, or the empty one
+            if (auto const before = sets_.size(); id_of(s) != before) return false;  // a set twice, or the empty one
             sets = sets.subspan(size * sizeof(le32));
         }
         return true;

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <utility>
 #include <vector>
 
 namespace mailfs {
@@ -20,7 +21,8 @@ struct view_marks {
     std::size_t rows_end = 0;
     rank_set gone;
     bool detached = false;
-    std::vector<uid_t> uids;      // when detached: the messages shown, ascending
+    std::vector<uid_t> uids;      // when detached: the messages shown, ascending; one that damage made unreadable has the
+                                  // uid of its neighbour before it, or 0
     modseq_t seen = 0;            // HIGHESTMODSEQ at the last refresh
 };
 
@@ -62,14 +64,19 @@ public:
         }
     }
 
-    /// Rows are about to move: each view falls back to a list of the UIDs that it shows.
+    /// Rows are about to move: each view falls back to a list of the UIDs that it shows. Damage is no reason to fail.
     template <class State>
     void abandon(State const& state) {
+        auto const& uid = state.rows().uid;
         for (auto* v : views_) {
             if (v->detached) continue;
-            v->uids.clear();
-            for (std::size_t row = 0; row < v->rows_end; ++row)
-                if (!v->gone.contains(row)) v->uids.push_back(state.rows().uid[row]);
+            std::vector<uid_t> uids;
+            uids.reserve(v->rows_end - v->gone.size());
+            v->gone.for_each_absent_run(v->rows_end, [&](std::size_t first, std::size_t last) {
+                for (auto row = first; row < last; ++row)
+                    uids.push_back(uid.readable(row) ? uid[row] : uids.empty() ? 0 : uids.back());
+            });
+            v->uids = std::move(uids);
             v->detached = true;
             v->gone.clear();
         }

@@ -8,10 +8,10 @@
 #include <mailfs/types/mail_location.hpp>
 #include <mailfs/types/uid.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <string>
-#include <string_view>
+#include <memory>
 
 namespace mailfs {
 
@@ -89,10 +89,14 @@ struct mailbox_rows {
                 saved[row], id[row], where[row], cache[row], dot[row]};
     }
 
-    /// The first row whose uid is not less; count() when there is none. O(log rows).
+    /// The first row whose uid is not less; count() when there is none. O(log rows), and O(1) where no uid is missing
+    /// between the first row and the one that is looked for.
     std::size_t lower_bound(uid_t wanted) const {
-        std::size_t first = 0;
-        for (auto n = count(); n > 0;) {
+        if (count() == 0 || wanted <= uid[0]) return 0;
+        auto const far = std::min<std::size_t>(count(), wanted - uid[0]);  // no row farther than that
+        if (far < count() && uid[far] == wanted) return far;
+        std::size_t first = 1;
+        for (auto n = far - first; n > 0;) {
             auto const half = n / 2;
             if (uid[first + half] < wanted) {
                 first += half + 1;
@@ -104,12 +108,19 @@ struct mailbox_rows {
         return first;
     }
 
-    static mailbox_rows map(format::snapshot_reader const& in, std::string const& name) {
+    /// Whether compaction and the like can read all there is. O(1) per block that was not checked before.
+    bool readable() const noexcept {
+        bool all = true;
+        each(*this, [&](format::column_id, auto const& c) { all = all && c.readable(); });
+        return all;
+    }
+
+    static mailbox_rows map(format::snapshot_reader const& in, std::shared_ptr<snapshot_source> const& source) {
         mailbox_rows rows;
         each(rows, [&]<class T>(format::column_id which, column<T>& c) {
             auto const found = in.get(which, sizeof(T));
             if (found.bytes.size() / sizeof(T) != in.header().rows) in.fail(errc::corrupt, found.offset, "a column has not as many rows as the mailbox");
-            c = column<T>(found, name);
+            c = column<T>(found, source);
         });
         return rows;
     }

@@ -17,8 +17,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -114,6 +116,7 @@ public:
         counters_ = {};
         digest_ = 0;
         rows_ = {};
+        source_ = {};
         expunged_.clear();
         keywords_ = {};
         vanished_ = {};
@@ -148,6 +151,15 @@ public:
     std::vector<std::byte> dump() const;
     void load(std::span<std::byte> bytes, std::string_view name);
 
+    // --- mendable_machine ------------------------------------------------------------------------------------
+    bool damaged() const noexcept { return source_ && source_->damaged; }
+    void mend(std::span<std::byte> good, std::string_view name);
+
+    /// Checks all rows; throws corrupt and names the first block that is damaged. Cost: one read of the snapshot.
+    void verify() const {
+        mailbox_rows::each(rows_, [](format::column_id, auto const& c) { c.mapped(); });
+    }
+
 private:
     // Whatever can fail, fails here.
     void prepare(format::record_view const& record) const {
@@ -155,21 +167,26 @@ private:
             using format::mailbox_operation;
             if (kind > std::uint16_t(mailbox_operation::relocate) && (flags & format::operation_may_skip) == 0)
                 throw error(errc::newer_version, "mailbox " + object_.hex(), "operation " + std::to_string(kind));
-            auto touch = [this](uid_t first, uid_t last) {
-                auto const begin = rows_.lower_bound(first), end = last == uid_max ? rows_.count() : rows_.lower_bound(last + 1);
-                mailbox_rows::each(rows_, [&](format::column_id, auto const& c) { c.touch(begin, end); });
-            };
+            auto count = [this](uid_t first, uid_t last) { touch(first, last, rows_.uid, rows_.flags, rows_.modseq, rows_.size, rows_.id); };
+            auto change = [&](uid_t first, uid_t last) { count(first, last), touch(first, last, rows_.keyword_set); };
             if (kind == std::uint16_t(mailbox_operation::flags)) {
-                if (auto v = format::view_operation<format::flags_operation>(bytes)) format::for_each_range(v->rest, v->op.range_count, touch);
+                if (auto v = format::view_operation<format::flags_operation>(bytes)) format::for_each_range(v->rest, v->op.range_count, change);
             } else if (kind == std::uint16_t(mailbox_operation::expunge)) {
-                if (auto v = format::view_operation<format::expunge_operation>(bytes)) format::for_each_range(v->rest, v->op.range_count, touch);
+                if (auto v = format::view_operation<format::expunge_operation>(bytes)) format::for_each_range(v->rest, v->op.range_count, count);
             } else if (kind == std::uint16_t(mailbox_operation::cache)) {
-                if (auto v = format::view_operation<format::cache_operation>(bytes)) touch(v->op.uid, v->op.uid);
+                if (auto v = format::view_operation<format::cache_operation>(bytes)) touch(v->op.uid, v->op.uid, rows_.uid, rows_.cache);
             } else if (kind == std::uint16_t(mailbox_operation::relocate)) {
-                if (auto v = format::view_operation<format::relocate_operation>(bytes)) touch(v->op.uid, v->op.uid);
+                if (auto v = format::view_operation<format::relocate_operation>(bytes)) touch(v->op.uid, v->op.uid, rows_.uid, rows_.id, rows_.where);
             }
             return true;
         });
+    }
+    // The rows of these uids will be there when the columns are asked for them.
+    template <class... Columns>
+    void touch(uid_t first, uid_t last, Columns const&... columns) const {
+        auto const begin = rows_.lower_bound(first);
+        auto const end = first == last ? std::min(begin + 1, rows_.count()) : last == uid_max ? rows_.count() : rows_.lower_bound(last + 1);
+        (columns.touch(begin, end), ...);
     }
 
     // A message's part of the digest: who it is, its uid, flags, modseq. A sum, so that order does not matter.
@@ -234,6 +251,13 @@ private:
         auto const ranges_size = std::size_t{v->op.range_count} * sizeof(format::range_layout);
         if (ranges_size > v->rest.size()) return;
         auto const numbers = numbers_of(format::names_of(v->rest.subspan(ranges_size), v->op.keyword_count), mode != flag_mode::remove, out);
+        std::optional<std::uint32_t> last_set;  // neighbours mostly have the same keywords
+        std::uint32_t makes = 0;
+        auto const set_from = [&](std::uint32_t set) {
+            if (set != last_set) makes = keywords_.changed(set, mode, numbers);
+            last_set = set;
+            return makes;
+        };
         format::for_each_range(v->rest, v->op.range_count, [&](uid_t first, uid_t last) {
             for_each(first, last, [&](std::size_t row) {
                 if (rows_.modseq[row] > v->op.unchanged_since) {
@@ -242,7 +266,7 @@ private:
                 }
                 auto const old = rows_.flags[row];
                 auto const now = mode == flag_mode::add ? old | mask : mode == flag_mode::remove ? old & ~mask : mask;
-                auto const set = keywords_.changed(rows_.keyword_set[row], mode, numbers);
+                auto const set = set_from(rows_.keyword_set[row]);
                 if (now == old && set == rows_.keyword_set[row]) return;
                 count(row, false);
                 rows_.flags.at(row) = now;
@@ -308,8 +332,10 @@ private:
         if (row && rows_.id[*row] == format::get_guid(v->op.id)) rows_.where.at(*row) = {v->op.file, v->op.offset};
     }
 
-    // Sweeps expunged rows out of memory. What is stored, and what views show, stays as it is.
+    // Sweeps expunged rows out of memory. What is stored, and what views show, stays as it is. Damaged rows wait until they
+    // are mended.
     void compact() {
+        if (!rows_.readable()) return;
         changes_.abandon(*this);
         mailbox_rows kept;
         for (std::size_t row = 0; row < rows_.count(); ++row)
@@ -318,6 +344,7 @@ private:
         expunged_.clear();
     }
     void compact_keyword_sets() {
+        if (!rows_.keyword_set.readable()) return;
         keyword_table kept = keywords_;
         kept.forget_sets();
         for (std::size_t row = 0; row < rows_.count(); ++row) {
@@ -334,6 +361,7 @@ private:
     mailbox_counters counters_;
     std::uint64_t digest_ = 0;
     mailbox_rows rows_;
+    std::shared_ptr<snapshot_source> source_;  // of rows_, when they are mapped
     rank_set expunged_;
     keyword_table keywords_;
     vanished_list vanished_;
@@ -373,19 +401,14 @@ inline std::vector<std::byte> mailbox_state::dump() const {
         }
         std::vector<std::byte> bytes;
         bytes.reserve(counters_.messages * sizeof(T));
-        for (std::size_t row = 0; row < c.size(); ++row) {
-            if (expunged_.contains(row)) continue;
-            auto value = c[row];
-            if constexpr (std::is_same_v<T, std::uint32_t>) {
-                if (id == format::column_id::keyword_set) {
-                    auto& to = renumbered[value < renumbered.size() ? value : 0];
-                    if (to == ~0U) to = sets.id_of(keywords_.members(value));
-                    value = to;
-                }
+        expunged_.for_each_absent_run(rows_.count(), [&](std::size_t first, std::size_t last) { c.copy(first, last, bytes); });
+        if (id == format::column_id::keyword_set)
+            for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint32_t)) {
+                auto const old = format::load<std::uint32_t>(bytes_view(bytes).subspan(at));
+                auto& to = renumbered[old < renumbered.size() ? old : 0];
+                if (to == ~0U) to = sets.id_of(keywords_.members(old));
+                std::memcpy(bytes.data() + at, &to, sizeof to);
             }
-            auto const raw = std::as_bytes(std::span(&value, 1));
-            bytes.insert(bytes.end(), raw.begin(), raw.end());
-        }
         add(id, sizeof(T), std::move(bytes));
     });
     for (std::uint32_t s = 1; s < sets.set_count(); ++s) keyword_table::encode_set(set_bytes, sets.members(s));
@@ -409,7 +432,8 @@ inline std::vector<std::byte> mailbox_state::dump() const {
 inline void mailbox_state::load(std::span<std::byte> bytes, std::string_view name) {
     format::snapshot_reader const in(bytes, name);
     auto const& h = in.header();
-    auto rows = mailbox_rows::map(in, std::string(name));
+    auto const source = std::make_shared<snapshot_source>(std::string(name));
+    auto rows = mailbox_rows::map(in, source);
 
     keyword_table keywords;
     if (!keywords.decode(in.get_checked(format::column_id::keywords), in.get_checked(format::column_id::keyword_sets)))
@@ -419,7 +443,7 @@ inline void mailbox_state::load(std::span<std::byte> bytes, std::string_view nam
     if (!stream) in.fail(errc::corrupt, in.get(format::column_id::stream, 1).offset, "the stream position makes no sense");
     vanished_list vanished;
     auto const list = in.get(format::column_id::vanished, sizeof(vanished_list::entry));
-    column<vanished_list::entry> const checked(list, std::string(name));
+    column<vanished_list::entry> const checked(list, source);
     if (!vanished.decode(checked.mapped(), h.vanished_floor)) in.fail(errc::corrupt, list.offset, "the vanished list makes no sense");
     std::map<std::string, std::string, std::less<>> metadata;
     for (auto rest = in.get_checked(format::column_id::metadata); rest.size() >= 8;) {
@@ -437,10 +461,25 @@ inline void mailbox_state::load(std::span<std::byte> bytes, std::string_view nam
     counters_ = {h.rows, h.unseen, h.deleted, h.bytes};
     digest_ = h.digest;
     rows_ = std::move(rows);
+    source_ = source;
     expunged_.clear();
     keywords_ = std::move(keywords);
     vanished_ = std::move(vanished);
     metadata_ = std::move(metadata);
+}
+
+/// `good`: the snapshot that load() was given, as it was before it was damaged. What was read from it, or written to it in
+/// memory, stays. Throws corrupt when it is another one.
+inline void mailbox_state::mend(std::span<std::byte> good, std::string_view name) {
+    format::snapshot_reader const in(good, name);
+    auto const each = [&](auto&& f) {
+        mailbox_rows::each(rows_, [&]<class T>(format::column_id id, column<T>& c) { f(c, in.get(id, sizeof(T))); });
+    };
+    each([&](auto& c, auto const& found) {
+        if (!c.is_like(found)) in.fail(errc::corrupt, found.offset, "a damaged snapshot was made again, and came out different");
+    });
+    each([](auto& c, auto const& found) { c.mend(found); });
+    if (source_) source_->damaged = false;
 }
 
 static_assert(state_machine<mailbox_state>);

@@ -2,6 +2,7 @@
 // A growing set of row numbers that counts: how many lie before a row, and which row is the k-th not in the set.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -66,10 +67,29 @@ public:
         return words_.size() * 64 + k;
     }
 
+    /// Calls f(first, last) for each run first..last-1 of rows below `end` that are not in the set, ascending.
+    template <class F>
+    void for_each_absent_run(std::size_t end, F&& f) const {
+        for (std::size_t row = 0; row < end;) {
+            auto const first = next(row, end, false);
+            row = next(first, end, true);
+            if (first < row) f(first, row);
+        }
+    }
+
     void clear() noexcept { *this = rank_set{}; }
 
 private:
     static constexpr std::size_t block_words = 8, block_rows = block_words * 64;
+
+    // The first row from `row` on, below `end`, that is in the set, or that is not; `end` when there is none.
+    std::size_t next(std::size_t row, std::size_t end, bool in) const noexcept {
+        for (; row < end && row / 64 < words_.size(); row = (row / 64 + 1) * 64) {
+            auto const word = (in ? words_[row / 64] : ~words_[row / 64]) >> row % 64;
+            if (word != 0) return std::min(end, row + static_cast<std::size_t>(std::countr_zero(word)));
+        }
+        return in ? end : std::min(row, end);
+    }
 
     void grow(std::size_t rows) {
         if (rows <= words_.size() * 64) return;

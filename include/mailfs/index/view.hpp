@@ -7,6 +7,7 @@
 #include <mailfs/types/uid_set.hpp>
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -68,7 +69,12 @@ public:
     /// The UID of message `number`, 1..messages().
     uid_t uid(std::uint32_t number) const {
         auto const& m = *marks_;
-        return m.detached ? m.uids[number - 1] : state_->rows().uid[m.gone.select_absent(number - 1)];
+        assert(number >= 1 && number <= messages());
+        if (!m.detached) return state_->rows().uid[m.gone.select_absent(number - 1)];
+        auto const found = m.uids[number - 1];
+        if (found == (number > 1 ? m.uids[number - 2] : 0))
+            throw error(errc::corrupt, "mailbox " + state_->object().hex(), "message " + std::to_string(number) + " was in a damaged part of a snapshot");
+        return found;
     }
     std::optional<std::uint32_t> number(uid_t wanted) const {
         auto const& m = *marks_;
@@ -141,7 +147,7 @@ public:
         if (since < state_->vanished().floor()) return std::nullopt;
         uid_set out;
         state_->vanished().since(since).for_each([&](uid_t u) {
-            if (!number(u)) out.add(u);
+            if (u < uid_next_ && !number(u)) out.add(u);
         });
         return out;
     }

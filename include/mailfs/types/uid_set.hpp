@@ -7,10 +7,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <initializer_list>
 #include <iterator>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace mailfs {
@@ -22,6 +25,7 @@ struct uid_range {
     friend constexpr bool operator==(uid_range const&, uid_range const&) = default;
 };
 
+/// A set of one range, the commonest by far, takes no memory of its own.
 class uid_set {
 public:
     uid_set() = default;
@@ -33,49 +37,60 @@ public:
     /// Adds first..last. Amortised O(1) when it lies at or behind the end, else O(ranges).
     void add(uid_t first, uid_t last) {
         if (first > last) std::swap(first, last);
-        if (!ranges_.empty() && first >= ranges_.back().first) {
-            auto& back = ranges_.back();
-            if (first <= back.last || first - 1 == back.last)
-                back.last = std::max(back.last, last);
-            else
-                ranges_.push_back({first, last});
-            return;
+        auto* const back = last_range();
+        if (back == nullptr) {
+            single_ = {first, last};
+        } else if (first < back->first) {
+            insert(first, last);
+        } else if (first <= back->last || first - 1 == back->last) {
+            back->last = std::max(back->last, last);
+        } else {
+            if (many_.empty()) many_.push_back(std::exchange(single_, none));
+            many_.push_back({first, last});
         }
-        insert(first, last);
     }
     void add(uid_t uid) { add(uid, uid); }
-    void clear() noexcept { ranges_.clear(); }
+    void clear() noexcept {
+        many_.clear();
+        single_ = none;
+    }
 
-    bool empty() const noexcept { return ranges_.empty(); }
-    std::vector<uid_range> const& ranges() const noexcept { return ranges_; }
+    bool empty() const noexcept { return ranges().empty(); }
+    /// Valid until the set is changed.
+    std::span<uid_range const> ranges() const noexcept {
+        if (!many_.empty()) return many_;
+        return {&single_, single_ == none ? 0U : 1U};
+    }
     std::uint64_t size() const noexcept {  ///< how many UIDs, not how many ranges
         std::uint64_t n = 0;
-        for (auto r : ranges_) n += std::uint64_t{r.last} - r.first + 1;
+        for (auto r : ranges()) n += std::uint64_t{r.last} - r.first + 1;
         return n;
     }
     /// O(log ranges).
     bool contains(uid_t uid) const noexcept {
-        auto it = std::upper_bound(ranges_.begin(), ranges_.end(), uid, [](uid_t u, uid_range r) { return u < r.first; });
-        return it != ranges_.begin() && std::prev(it)->last >= uid;
+        auto const all = ranges();
+        auto it = std::upper_bound(all.begin(), all.end(), uid, [](uid_t u, uid_range r) { return u < r.first; });
+        return it != all.begin() && std::prev(it)->last >= uid;
     }
     /// Calls f(uid) for each, ascending.
     template <class F>
     void for_each(F&& f) const {
-        for (auto r : ranges_)
+        for (auto r : ranges())
             for (std::uint64_t u = r.first; u <= r.last; ++u) f(static_cast<uid_t>(u));
     }
 
     /// As in IMAP: "1:4,7".
     std::string text() const {
         std::string out;
-        for (auto r : ranges_) {
+        for (auto r : ranges()) {
             if (!out.empty()) out += ',';
             out += std::to_string(r.first);
             if (r.last != r.first) out += ':' + std::to_string(r.last);
         }
         return out;
     }
-    /// The inverse of text(); `star` stands for "*" (RFC 9051, seq-number). Nothing when it is not a sequence set.
+    /// The inverse of text(); `star` stands for "*" (RFC 9051, seq-number), 0 of an empty mailbox for 1. Nothing when it is
+    /// not a sequence set.
     static std::optional<uid_set> parse(std::string_view text, uid_t star) {
         std::vector<uid_range> raw;
         while (true) {
@@ -95,11 +110,17 @@ public:
         return set;
     }
 
-    friend bool operator==(uid_set const&, uid_set const&) = default;
+    friend bool operator==(uid_set const& a, uid_set const& b) noexcept { return std::ranges::equal(a.ranges(), b.ranges()); }
 
 private:
+    static constexpr uid_range none{1, 0};
+
+    uid_range* last_range() noexcept {
+        if (!many_.empty()) return &many_.back();
+        return single_ == none ? nullptr : &single_;
+    }
     static std::optional<uid_t> number(std::string_view text, uid_t star) {
-        if (text == "*") return star;
+        if (text == "*") return std::max<uid_t>(star, 1);
         uid_t value = 0;
         auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
         if (ec != std::errc{} || end != text.data() + text.size() || value == 0) return std::nullopt;
@@ -107,8 +128,8 @@ private:
     }
     void insert(uid_t first, uid_t last) {
         std::vector<uid_range> out;
-        out.reserve(ranges_.size() + 1);
-        for (auto r : ranges_) {
+        out.reserve(ranges().size() + 1);
+        for (auto r : ranges()) {
             if (std::uint64_t{r.last} + 1 < first)
                 out.push_back(r);
             else if (std::uint64_t{last} + 1 < r.first) {
@@ -121,10 +142,13 @@ private:
             }
         }
         out.push_back({first, last});
-        ranges_ = std::move(out);
+        many_ = std::move(out);
+        single_ = none;
     }
 
-    std::vector<uid_range> ranges_;
+    // All ranges are in many_; but a first one waits in single_ until a second comes.
+    uid_range single_ = none;
+    std::vector<uid_range> many_;
 };
 
 }  // namespace mailfs
