@@ -15,6 +15,7 @@
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -23,7 +24,7 @@
 
 namespace mailfs {
 
-/// One for each open file, used on one executor. It and the file must stay alive, and where they are, until all calls
+/// One for each open file, used on one executor at a time. It and the file must stay alive, and where they are, until all calls
 /// have returned. Invariant: at most one sync runs, and at most one more round is waiting for it.
 template <append_file File>
 class shared_sync {
@@ -62,8 +63,21 @@ private:
         if (bell_) bell_->cancel();
     }
 
+    // The bell goes with the last who waits for it, so that an idle shared_sync is bound to no executor.
+    struct waiter {
+        shared_sync& host;
+        explicit waiter(shared_sync& h) : host(h) { ++host.waiting_; }
+        waiter(waiter const&) = delete;
+        waiter& operator=(waiter const&) = delete;
+        ~waiter() {
+            if (--host.waiting_ == 0) host.bell_.reset();
+        }
+    };
+
     asio::awaitable<void> wait() {
-        if (!bell_) bell_.emplace(co_await asio::this_coro::executor, asio::steady_timer::time_point::max());
+        auto const executor = co_await asio::this_coro::executor;
+        waiter const here(*this);
+        if (!bell_) bell_.emplace(executor, asio::steady_timer::time_point::max());
         std::error_code rung;  // operation_aborted, be it the bell or our own cancellation
         co_await bell_->async_wait(asio::redirect_error(asio::use_awaitable, rung));
         auto const state = co_await asio::this_coro::cancellation_state;
@@ -72,6 +86,7 @@ private:
 
     std::shared_ptr<round> next_;             // not begun; covers all that is appended until it does
     std::optional<asio::steady_timer> bell_;  // never expires; cancelled when a round ends
+    std::size_t waiting_ = 0;
     bool running_ = false;
 };
 

@@ -109,6 +109,18 @@ TEST_CASE("shared_sync: an error reaches each caller of its round and no other")
     CHECK(d.done == 2);
 }
 
+TEST_CASE("shared_sync: when idle it is bound to no executor, and can be used on another") {
+    desk d;
+    for (int round = 1; round <= 3; ++round)
+        test::run([&]() -> asio::awaitable<void> {
+            auto const executor = co_await asio::this_coro::executor;
+            for (int n = 0; n < 10; ++n) asio::co_spawn(executor, d.write(), asio::detached);
+            co_await d.settle(10 * round);
+        });
+    CHECK(d.done == 30);
+    CHECK(d.file.syncs == 6);
+}
+
 TEST_CASE("shared_sync: cancelling a caller, even the one that carries the sync out, costs the others nothing") {
     desk d;
     test::run([&]() -> asio::awaitable<void> {
