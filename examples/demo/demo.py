@@ -5,6 +5,7 @@
 import argparse
 import collections
 import imaplib
+import itertools
 import os
 import signal
 import smtplib
@@ -96,15 +97,19 @@ def fill(server, chosen):
     return wanted, not refused
 
 
+def names_of(missing, path):
+    names = (name for name, message in read_messages(path) if missing[len(message), digest(message)] > 0)
+    return itertools.islice(names, SHOWN_MAX)
+
+
 def read_back(server, chosen, wanted):
     """Compares the INBOX with what was sent; True when nothing is missing."""
     begin = time.monotonic()
     with server.inbox(USER) as inbox:
         found = found_in(inbox, wanted)
     missing = wanted - found
-    for name, message in read_messages(chosen.path) if missing else ():
-        if missing[len(message), digest(message)] > 0:
-            print(f"did not come back as it was sent: {name}")
+    for name in names_of(missing, chosen.path) if missing else ():
+        print(f"did not come back as it was sent: {name}")
     print(f"{found.total()} of {wanted.total()} messages came back by IMAP byte for byte, "
           f"in {time.monotonic() - begin:.1f} s; {missing.total()} did not")
     return not missing
