@@ -56,8 +56,10 @@ public:
     on(Fs fs, Host host, std::string directory, log_options options)
         : fs_(std::move(fs)), host_(std::move(host)), directory_(std::move(directory)), options_(options) {}
 
-    /// Makes log.1 on stable storage, with `first` (one transaction's operations, may be empty) in it; false: it was there.
+    /// Makes log.1 on stable storage, with `first` (one transaction's operations, may be empty) in it; false: there is a log.
     asio::awaitable<bool> create(guid object, dot id, stamp when, bytes_view first) {
+        auto const names = co_await list_logs(fs_, directory_);
+        if (names.newest() > 0) co_return false;  // log.1 itself may be gone long since
         format::log_header h = new_header(1);
         format::put_guid(h.object, object);
         format::put_guid(h.boot, host_.boot());
@@ -85,8 +87,8 @@ public:
     Fs const& fs() const noexcept { return fs_; }
     std::string const& directory() const noexcept { return directory_; }
     log_options const& options() const noexcept { return options_; }
-    std::uint64_t number() const noexcept { return segment_->number; }              ///< of the file being read
-    std::uint64_t offset() const noexcept { return segment_->replay.position(); }   ///< read up to here
+    std::uint64_t number() const noexcept { return segment_ ? segment_->number : 0; }             ///< of the file being read
+    std::uint64_t offset() const noexcept { return segment_ ? segment_->replay.position() : 0; }  ///< read up to here
     std::uint64_t bytes_lost() const noexcept { return lost_ + (segment_ ? segment_->replay.bytes_lost() : 0); }
     std::uint64_t loads() const noexcept { return loads_; }  ///< how often the state was taken from files; ids keep their meaning
 
@@ -130,8 +132,12 @@ public:
     /// Returns when all that was read or appended so far is on stable storage, damage before it named by a scar.
     /// Callers that come while a sync is under way share the next.
     asio::awaitable<void> sync() {
+        if (!segment_) {
+            if (!turns_.try_take()) co_await turns_.wait();
+            detail::turn const mine(turns_);
+            if (!segment_) co_await reload();
+        }
         auto const current = segment_;
-        if (!current) co_return;
         auto const through = current->replay.position();
         auto const ids = machine_.next_id();
         if (current->synced >= through) co_return;
@@ -152,29 +158,27 @@ public:
         if (!is_ready()) co_await get_ready();
         co_await seal();
     }
-    /// Why the last rotation after an append failed, if it did: the transaction itself had been acknowledged.
+    /// Why the last rotation after an append failed, if it did, or a snapshot could not be written: no call failed of it.
     std::exception_ptr rotation_failure() const noexcept { return rotation_failure_; }
 
 private:
     struct segment {
         segment(std::uint64_t n, typename Fs::file f, std::uint64_t nonce, M& machine, guid const& boot)
             : number(n), file(std::move(f)), seed(format::record_seed(nonce)),
-              replay(machine, seed, boot, sizeof(format::log_header)), synced(sizeof(format::log_header)), synced_id(machine.next_id()) {}
+              replay(machine, seed, boot, sizeof(format::log_header)), synced(sizeof(format::log_header)) {}
 
         void note_synced(std::uint64_t through, std::uint32_t ids) noexcept {
             synced = std::max(synced, through);
-            synced_id = std::max(synced_id, ids);
+            replay.durable(ids);
         }
         std::uint64_t known_durable() const noexcept { return std::max(synced, replay.attested()); }
-        std::uint64_t id_limit() const noexcept { return std::uint64_t{synced_id} + unsynced_ids_max; }
 
         std::uint64_t number;
         typename Fs::file file;
         std::uint32_t seed;
         log_replay<M> replay;
         shared_sync<typename Fs::file> syncs;
-        std::uint64_t synced;     // all before it is on stable storage, as far as this process saw to it
-        std::uint32_t synced_id;  // next_id there
+        std::uint64_t synced;  // all before it is on stable storage, as far as this process saw to it
     };
     struct opened {
         typename Fs::file file;
@@ -201,46 +205,47 @@ private:
 
     // Reads from position() to the end of the file and applies it.
     asio::awaitable<void> read_on() {
-        auto& s = *segment_;
-        if (s.replay.sealed()) co_return;
-        std::size_t size = 0;
-        while (true) {
-            if (buffer_.size() < size + read_size_min) buffer_.resize(std::max<std::size_t>(read_size_min, buffer_.size() * 2));
-            auto const room = std::span(buffer_).subspan(size);
-            auto const got = co_await s.file.read(s.replay.position() + size, room);
-            size += got;
-            if (got < room.size()) break;
-            if (size > format::log_size_max) throw error(errc::too_big, path(log_name(s.number)), size, "longer than a log can be");
+        auto const current = segment_;
+        auto& s = *current;
+        while (!s.replay.sealed()) {
+            auto const size = co_await read_rest(s);
+            if (size == 0) co_return;
+            auto const halt = co_await feed(s, bytes_view(buffer_).first(size));
+            if (buffer_.size() > buffer_size_max) std::vector<std::byte>(read_size_min).swap(buffer_);
+            if (halt == replay_halt::voided) co_await reload();
+            if (halt == replay_halt::newer)
+                throw error(errc::newer_version, path(log_name(s.number)), s.replay.position(), "record of an unknown kind");
+            if (halt != replay_halt::doubt) co_return;
+            auto const next = co_await open_file(s.number + 1);
+            if (!next) co_return;
+            s.replay.ends_at(next->header.seal_offset);  // and read again: a restart may have come before that file
         }
-        if (size > 0) co_await feed(s, bytes_view(buffer_).first(size));
-        if (buffer_.size() > buffer_size_max) std::vector<std::byte>(read_size_min).swap(buffer_);
     }
 
-    asio::awaitable<void> feed(segment& s, bytes_view region) {
+    // Fills buffer_ with what lies behind position(); how many bytes that is.
+    asio::awaitable<std::size_t> read_rest(segment& s) {
         auto const begin = s.replay.position();
-        auto limit = s.id_limit();
-        bool last = true;
+        if (buffer_.size() < read_size_min) buffer_.resize(read_size_min);
+        for (std::size_t size = 0;;) {
+            auto const room = std::span(buffer_).subspan(size);
+            auto const got = co_await s.file.read(begin + size, room);
+            size += got;
+            if (got < room.size()) co_return size;
+            auto const end = co_await s.file.size();
+            if (end > format::log_size_max) throw error(errc::too_big, path(log_name(s.number)), format::log_size_max, "longer than a log can be");
+            buffer_.resize(std::max<std::size_t>(size, static_cast<std::size_t>(end - begin)) + read_size_min);
+        }
+    }
+
+    asio::awaitable<replay_halt> feed(segment& s, bytes_view region) {
+        auto const begin = s.replay.position();
         while (true) {
             auto const rest = region.subspan(static_cast<std::size_t>(s.replay.position() - begin));
-            auto const halt = s.replay.feed(rest, last, limit);
-            if (halt == replay_halt::id_limit) {  // the sync covers all of the region, so no limit holds inside it
-                co_await sync_now(s);
-                limit = ~std::uint64_t{0};
-            } else if (halt == replay_halt::doubt) {
-                auto const name = path(log_name(s.number + 1));
-                auto const next = co_await fs_.open(name);
-                if (!next) break;
-                last = false;
-            } else if (halt == replay_halt::voided) {
-                co_await reload();
-                co_return;
-            } else if (halt == replay_halt::newer) {
-                throw error(errc::newer_version, path(log_name(s.number)), s.replay.position(), "record of an unknown kind");
-            } else {
-                break;
-            }
+            auto const halt = s.replay.feed(rest);
+            if (halt != replay_halt::id_limit) co_return halt;
+            co_await sync_now(s);
+            s.replay.covered(begin + region.size());
         }
-        if (limit == ~std::uint64_t{0}) s.synced_id = std::max(s.synced_id, machine_.next_id());
     }
 
     // Goes to the next file, or to the newest state when that is farther; false: nobody has made the next file yet.
@@ -276,18 +281,47 @@ private:
     }
 
     asio::awaitable<bool> load_newest() {
+        auto names = co_await list_logs(fs_, directory_);
         for (int i = 0; i < reloads_max; ++i) {
-            auto const names = co_await list_logs(fs_, directory_);
-            if (names.logs.empty() && names.snapshots.empty()) co_return false;
-            bool const done = co_await load_from(names);
-            if (done) co_return true;
+            if (names.newest() == 0) co_return false;
+            bool done = false;
+            std::exception_ptr failure;
+            try {
+                done = co_await load_from(names);
+            } catch (...) {
+                failure = std::current_exception();
+                segment_.reset();  // machine_ may be half of what it should be: the next call loads it anew
+            }
+            // Others may have rotated and removed meanwhile, and a sleeper may have made a removed name again: what was
+            // loaded, or found wrong, counts only if nothing newer has come.
+            auto now = co_await list_logs(fs_, directory_);
+            bool const moved = now.newest() > (done ? segment_->number : names.newest());
+            if (failure && !moved) std::rethrow_exception(failure);
+            if (done && !moved) {
+                co_await join_boot();
+                co_return true;
+            }
+            names = std::move(now);
         }
+        segment_.reset();
         throw error(errc::busy, directory_, "files were removed at every try to open them");
+    }
+
+    // Clients may have seen what a power cut took. Whoever comes first leaves all of that behind with a restart, so that
+    // neither UIDNEXT nor MODSEQ is ever shown lower than before. Where nothing can be written, the state is shown as found.
+    asio::awaitable<void> join_boot() {
+        try {
+            for (int i = 0; i < crossings_max && machine_.stream().boot != host_.boot(); ++i) co_await come_closer();
+        } catch (error const&) {
+            rotation_failure_ = std::current_exception();
+            if (!segment_) throw;
+        }
     }
 
     // False: something listed is gone by now.
     asio::awaitable<bool> load_from(log_names const& names) {
         std::exception_ptr damage;
+        segment_.reset();
         for (auto n : names.snapshots_newest_first()) {
             if (!names.has_log(n)) continue;
             auto const name = path(snapshot_name(n));
@@ -320,11 +354,7 @@ private:
         }
         if (format::get_guid(first->header.object) != machine_.object())
             throw error(errc::corrupt, path(log_name(number)), "belongs to another object");
-        auto const watched = std::exchange(watched_, std::nullopt);
-        segment_.reset();
         enter(std::move(*first));
-        watched_ = watched;
-        if (watched_) segment_->replay.watch(*watched_);
         ++loads_;
         while (true) {
             auto next = co_await open_file(segment_->number + 1);
@@ -334,9 +364,11 @@ private:
             if (!segment_->replay.sealed())
                 throw error(errc::corrupt, path(log_name(segment_->number)), segment_->replay.position(), "ends before the seal that its successor names");
             enter(std::move(*next));
-            if (!names.has_snapshot(segment_->number)) co_await write_snapshot();
+            if (!names.has_snapshot(segment_->number)) co_await leave_snapshot();
         }
-        co_return true;
+        if (segment_->number <= names.newest()) co_return true;
+        auto const now = co_await list_logs(fs_, directory_);  // a name that came since is trusted as little as in cross()
+        co_return now.newest() <= segment_->number;
     }
 
     // --- writing ---------------------------------------------------------------------------------------------
@@ -367,16 +399,19 @@ private:
     asio::awaitable<void> get_ready() {
         for (int i = 0; i < crossings_max; ++i) {
             if (is_ready()) co_return;
-            if (segment_->replay.sealed()) {
-                co_await advance();
-            } else if (machine_.stream().boot == host_.boot()) {
-                co_await sync_now(*segment_);  // the restart that we rely on
-            } else {
-                co_await read_on();
-                if (!segment_->replay.sealed() && machine_.stream().boot != host_.boot()) co_await append_restart();
-            }
+            co_await come_closer();
         }
         throw error(errc::busy, directory_, "others rotated the log at every try");
+    }
+    asio::awaitable<void> come_closer() {
+        if (segment_->replay.sealed()) {
+            co_await advance();
+        } else if (machine_.stream().boot == host_.boot()) {
+            co_await sync_now(*segment_);  // the restart that we rely on
+        } else {
+            co_await read_on();
+            if (!segment_->replay.sealed() && machine_.stream().boot != host_.boot()) co_await append_restart();
+        }
     }
 
     asio::awaitable<void> append_restart() {
@@ -396,7 +431,7 @@ private:
         encode(record_, s, record, payload);
         auto const own = format::record_view{format::load<format::record_header>(record_), bytes_view(record_).subspan(sizeof record)};
         bool const transaction = own.kind() == format::record_kind::transaction;
-        if (transaction && M::next_id_after(machine_.next_id(), own) > s.id_limit()) co_await keep_bound(s, own);
+        if (transaction && M::next_id_after(machine_.next_id(), own) > s.replay.id_limit()) co_await keep_bound(s, own);
         std::exception_ptr failure;
         std::uint64_t at = 0;
         try {
@@ -429,15 +464,13 @@ private:
     // Reads on after an append that failed, or that others came before.
     asio::awaitable<void> find_out(std::exception_ptr failure, bool transaction, std::uint64_t at) {
         auto const number = segment_->number;
-        bool readable = true;
+        auto const name = path(log_name(number));
         try {
             co_await read_on();
-        } catch (error const&) {
-            if (!failure) throw;
-            readable = false;
+        } catch (error const& e) {
+            if (!failure && !transaction) throw;
+            throw error(errc::may_have_happened, name, std::string("what was appended cannot be read back: ") + e.what());
         }
-        auto const name = path(log_name(number));
-        if (!readable) throw error(errc::may_have_happened, name, "the append failed, and so did reading it back");
         if (transaction && segment_->replay.verdict()) co_return;
         if (failure) std::rethrow_exception(failure);
         if (transaction && !segment_->replay.sealed() && segment_->number == number && segment_->replay.position() <= at)
@@ -472,7 +505,8 @@ private:
 
     bool is_long() const noexcept {
         auto const size = segment_->replay.position();
-        return size >= options_.rotate_size_min && size >= snapshot_size_ / options_.rotate_share;
+        bool const worth_it = size >= options_.rotate_size_min && size >= snapshot_size_ / std::max<std::uint32_t>(options_.rotate_share, 1);
+        return worth_it || size >= format::log_size_max / 2;
     }
     // What was acknowledged stays acknowledged when there is no room for the next file; the next append will say so.
     asio::awaitable<void> rotate_quietly() {
@@ -509,7 +543,7 @@ private:
         bool const made = co_await fs_.create(name, bytes, durability::stored);
         bool const there = co_await cross();
         if (!there || segment_->number != h.number) co_await reload_unless_newer(h.number);
-        else if (made) co_await write_snapshot();
+        else if (made) co_await leave_snapshot();
     }
     asio::awaitable<void> reload_unless_newer(std::uint64_t number) {
         if (segment_->number < number) co_await reload();
@@ -529,6 +563,14 @@ private:
         return h;
     }
 
+    // A snapshot can be missing: whoever opens the log next makes up for it.
+    asio::awaitable<void> leave_snapshot() {
+        try {
+            co_await write_snapshot();
+        } catch (error const&) {
+            rotation_failure_ = std::current_exception();
+        }
+    }
     // The state stands at the start of segment_: nothing of the file has been applied.
     asio::awaitable<void> write_snapshot() {
         auto const number = segment_->number;

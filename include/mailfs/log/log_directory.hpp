@@ -74,6 +74,7 @@ inline void check_log_header(format::log_header const& h, std::size_t size, std:
     if (h.checksum != format::log_header_checksum(h)) throw error(errc::corrupt, name, 0, "the log header fails its checksum");
     if ((h.features_required & ~format::log_features_known) != 0) throw error(errc::newer_version, name, 48, "log features that this version lacks");
     if (h.size != sizeof h || h.number != number) throw error(errc::corrupt, name, 12, "the log header contradicts the file's name or size");
+    if (number > 1 && h.seal_offset < sizeof h) throw error(errc::corrupt, name, 104, "the seal of the log before cannot stand there");
 }
 
 }  // namespace mailfs

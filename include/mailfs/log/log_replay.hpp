@@ -4,12 +4,14 @@
 #pragma once
 
 #include <mailfs/format/log_record.hpp>
+#include <mailfs/log/log_options.hpp>
 #include <mailfs/log/state_machine.hpp>
 
 #include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <vector>
 
@@ -39,7 +41,7 @@ public:
 
     /// `boot`: the present boot; `begin`: offset of the first record. `machine` stands at the start of the file.
     log_replay(M& machine, std::uint32_t seed, guid const& boot, std::uint64_t begin)
-        : machine_(&machine), seed_(seed), boot_(boot), begin_(begin), position_(begin) {}
+        : machine_(&machine), seed_(seed), boot_(boot), begin_(begin), position_(begin), safe_id_(machine.next_id()) {}
 
     std::uint64_t position() const noexcept { return position_; }  ///< all before is applied, void, or lost
     bool sealed() const noexcept { return sealed_; }
@@ -49,9 +51,16 @@ public:
     std::uint64_t void_from() const noexcept { return doubt_.value_or(position_); }  ///< what a restart written now must void
     std::vector<log_damage> const& open_damage() const noexcept { return open_damage_; }  ///< to be named by a scar before a sync
     std::uint64_t bytes_lost() const noexcept { return bytes_lost_; }    ///< in damage seen so far, for reports
+    /// Ids below this may be given away now: unsynced_ids_max beyond those known to be on stable storage.
+    std::uint64_t id_limit() const noexcept { return std::uint64_t{safe_id_} + unsynced_ids_max; }
 
     /// The next file says where this one's seal stands: it holds though the seal itself be damaged.
     void ends_at(std::uint64_t seal_offset) noexcept { end_at_ = seal_offset; }
+
+    /// All that was applied when next_id was `ids` is on stable storage, and damage before it is named by scars.
+    void durable(std::uint32_t ids) noexcept { safe_id_ = std::max(safe_id_, ids); }
+    /// The file was synced when it was `size` bytes long. What has not been applied yet is safe up to the next damage.
+    void covered(std::uint64_t size) noexcept { covered_ = std::max(covered_, size); }
 
     /// From now on replay tells what became of this transaction.
     void watch(dot const& d) noexcept {
@@ -62,19 +71,19 @@ public:
     std::optional<admission> verdict() const noexcept { return verdict_; }
     outcome_type& outcome() noexcept { return outcome_; }
 
-    /// `region`: the file from position() on, as far as it was read. `last`: no later file exists.
-    replay_halt feed(bytes_view region, bool last, std::uint64_t id_limit) {
+    /// `region`: the file from position() on, as far as it was read. Unless ends_at() was called no later file exists.
+    replay_halt feed(bytes_view region) {
         if (sealed_) return replay_halt::sealed;
         split(region);
         collect_scars();
         if (!find_restarts()) return replay_halt::voided;
         doubt_.reset();
         for (std::size_t i = 0; i < items_.size(); ++i) {
-            if (items_[i].first >= end_at_) return end_file(end_at_, end_at_);
-            auto const halt = items_[i].damage ? pass_damage(i, last) : pass_record(i, id_limit);
+            if (items_[i].first >= end_at_) break;
+            auto const halt = items_[i].damage ? pass_damage(i) : pass_record(items_[i]);
             if (halt != replay_halt::end) return halt;
         }
-        return replay_halt::end;
+        return position_ >= end_at_ ? end_file(end_at_, end_at_) : replay_halt::end;
     }
 
     /// The writer's short cut: its own record lies exactly at position().
@@ -85,8 +94,9 @@ public:
 
     /// A scar of ours is in the file.
     void scarred() {
-        for (auto const& d : open_damage_) add_scar(d);
+        scars_.insert(scars_.end(), open_damage_.begin(), open_damage_.end());
         open_damage_.clear();
+        merge_scars();
     }
 
 private:
@@ -104,39 +114,60 @@ private:
             auto const record = format::decode_record(region.subspan(at), seed_);
             if (record) {
                 items_.push_back({position_ + at, position_ + at + record->header.size, false, *record});
-                attested_ = std::max<std::uint64_t>(attested_, record->header.synced);
+                attested_ = std::max(attested_, std::min<std::uint64_t>(record->header.synced, position_ + at));
                 at += record->header.size;
                 continue;
             }
             auto const next = format::find_record(region, at + 1, seed_);
-            items_.push_back({position_ + at, position_ + next, true, {}});
+            add_damage(position_ + at, position_ + next);
             at = next;
         }
     }
+    // What is lost of the seal, when its place is known, is apart from what is lost before it.
+    void add_damage(std::uint64_t first, std::uint64_t last) {
+        bool const across = first < end_at_ && last > end_at_;
+        if (across) items_.push_back({first, end_at_, true, {}});
+        items_.push_back({across ? end_at_ : first, last, true, {}});
+    }
 
     void collect_scars() {
+        auto const known = scars_.size();
         for (auto const& it : items_) {
             if (it.damage || it.record.kind() != format::record_kind::scar) continue;
             for (auto rest = it.record.payload; rest.size() >= sizeof(format::scar_range); rest = rest.subspan(sizeof(format::scar_range))) {
                 auto const range = format::load<format::scar_range>(rest);
-                add_scar({range.first, range.last});
+                if (range.first < range.last) scars_.push_back({range.first, range.last});
             }
         }
+        if (scars_.size() > known) merge_scars();
     }
-    void add_scar(log_damage d) {
-        if (d.first >= d.last) return;
-        auto const at = std::upper_bound(scars_.begin(), scars_.end(), d, [](auto const& a, auto const& b) { return a.first < b.first; });
-        scars_.insert(at, d);
+    // Ascending, and apart from each other: reading the same scars again adds nothing.
+    void merge_scars() {
+        std::sort(scars_.begin(), scars_.end(), [](log_damage const& a, log_damage const& b) { return a.first < b.first; });
+        std::size_t count = 0;
+        for (auto const& s : scars_) {
+            if (count > 0 && s.first <= scars_[count - 1].last) scars_[count - 1].last = std::max(scars_[count - 1].last, s.last);
+            else scars_[count++] = s;
+        }
+        scars_.resize(count);
+    }
+    // The range that holds the offset; ranges are ascending and apart.
+    static log_damage const* find_range(std::vector<log_damage> const& ranges, std::uint64_t offset) noexcept {
+        auto const next = std::upper_bound(ranges.begin(), ranges.end(), offset, [](std::uint64_t o, log_damage const& r) { return o < r.first; });
+        return next != ranges.begin() && offset < std::prev(next)->last ? &*std::prev(next) : nullptr;
     }
     // The first byte of d that no scar names.
-    std::optional<std::uint64_t> unscarred(log_damage d) const {
-        for (auto const& s : scars_)
-            if (s.first <= d.first && s.last > d.first) d.first = s.last;
+    std::optional<std::uint64_t> unscarred(log_damage d) const noexcept {
+        if (auto const* s = find_range(scars_, d.first)) d.first = s->last;
         return d.first < d.last ? std::optional(d.first) : std::nullopt;
     }
 
-    bool is_void(std::uint64_t offset) const noexcept {
-        return std::any_of(voids_.begin(), voids_.end(), [&](log_damage const& v) { return offset >= v.first && offset < v.last; });
+    bool is_void(std::uint64_t offset) const noexcept { return find_range(voids_, offset) != nullptr; }
+    // Each void ends behind all that were added before.
+    void add_void(std::uint64_t first, std::uint64_t last) {
+        while (!voids_.empty() && voids_.back().first >= first) voids_.pop_back();
+        if (!voids_.empty()) first = std::max(first, voids_.back().last);
+        if (first < last) voids_.push_back({first, last});
     }
 
     // A restart counts when it follows the state's boot and no seal that it does not void stands before it.
@@ -144,63 +175,62 @@ private:
         voids_.clear();
         restarts_.clear();
         final_boot_ = machine_->stream().boot;
-        std::vector<std::uint64_t> seals;
+        auto seal = no_end;  // the first that is not void
         for (auto const& it : items_) {
+            if (it.first >= end_at_) break;
             if (it.damage) continue;
-            if (it.record.kind() == format::record_kind::seal) seals.push_back(it.first);
+            if (it.record.kind() == format::record_kind::seal) seal = std::min(seal, it.first);
             if (it.record.kind() != format::record_kind::restart || it.record.payload.size() < sizeof(format::restart_payload)) continue;
             auto const p = format::load<format::restart_payload>(it.record.payload);
             if (format::get_guid(p.previous) != final_boot_ || format::get_guid(p.boot) == final_boot_ ||
-                p.void_from < begin_ || p.void_from > it.first)
+                p.void_from < begin_ || p.void_from > it.first || seal < p.void_from)
                 continue;
-            auto const ended = [&](std::uint64_t seal) { return !is_void(seal) && seal < p.void_from; };
-            if (std::any_of(seals.begin(), seals.end(), ended)) continue;
             if (p.void_from < position_) return false;
-            voids_.push_back({p.void_from, it.first});
+            seal = no_end;
+            add_void(p.void_from, it.first);
             restarts_.push_back(it.first);
             final_boot_ = format::get_guid(p.boot);
         }
         return true;
     }
-    bool is_restart(std::uint64_t offset) const noexcept { return std::find(restarts_.begin(), restarts_.end(), offset) != restarts_.end(); }
+    bool is_restart(std::uint64_t offset) const noexcept { return std::binary_search(restarts_.begin(), restarts_.end(), offset); }
     bool behind_restarts(std::uint64_t offset) const noexcept { return restarts_.empty() || offset > restarts_.back(); }
+    bool is_last() const noexcept { return end_at_ == no_end; }
 
-    replay_halt pass_damage(std::size_t i, bool last) {
+    replay_halt pass_damage(std::size_t i) {
         auto const& it = items_[i];
         log_damage const d{it.first, it.last};
         bool const tail = d.last == region_end_;
         auto const raw = is_void(d.first) ? std::nullopt : unscarred(d);
-        bool const no_restart_yet = last && final_boot_ != boot_;
-        if (tail && last) {
-            if (raw && no_restart_yet && behind_restarts(d.first)) doubt_ = raw;
-            return doubt_ ? replay_halt::doubt : replay_halt::end;
-        }
         bool const rotten = d.last <= attested_;  // it was whole on stable storage once: no power cut took it
-        if (raw && !rotten && no_restart_yet && behind_restarts(d.first)) {
-            doubt_ = raw;
-            return replay_halt::doubt;
-        }
+        bool const doubtful = raw && !rotten && is_last() && final_boot_ != boot_ && behind_restarts(d.first);
+        if (doubtful) doubt_ = raw;
+        if (doubtful) return replay_halt::doubt;
+        if (tail && d.last != end_at_) return replay_halt::end;
         if (!is_void(d.first)) {
-            if (tail && end_at_ > d.last) return replay_halt::end;
             make_up(i);
-            if (raw) open_damage_.push_back(d);
+            if (raw) {
+                open_damage_.push_back(d);
+                covered_ = 0;
+            }
             bytes_lost_ += d.last - d.first;
         }
         position_ = d.last;
         return replay_halt::end;
     }
 
-    replay_halt pass_record(std::size_t i, std::uint64_t id_limit) {
-        auto const& it = items_[i];
+    replay_halt pass_record(item const& it) {
         auto const& record = it.record;
+        bool const safe = it.last <= std::max(attested_, covered_);
         if (!is_void(it.first)) {
             switch (record.kind()) {
                 case format::record_kind::transaction:
-                    if (M::next_id_after(machine_->next_id(), record) > id_limit) return replay_halt::id_limit;
+                    if (!safe && M::next_id_after(machine_->next_id(), record) > id_limit()) return replay_halt::id_limit;
                     apply_transaction(record);
                     break;
                 case format::record_kind::seal:
-                    return end_file(it.first, it.last);
+                    if (is_last() || it.first == end_at_) return end_file(it.first, it.last);
+                    break;  // a restart that was lost had voided it: the next file knows better
                 case format::record_kind::restart:
                     if (is_restart(it.first)) apply_restart(record, it.last);
                     break;
@@ -210,6 +240,7 @@ private:
             }
         }
         position_ = it.last;
+        if (safe) durable(machine_->next_id());
         return replay_halt::end;
     }
 
@@ -263,13 +294,14 @@ private:
             if (is_restart(it.first)) {
                 auto const p = format::load<format::restart_payload>(it.record.payload);
                 stream.restart(format::get_guid(p.boot));
-                next_id += p.margin;
+                next_id = p.margin > ~std::uint32_t{0} - next_id ? ~std::uint32_t{0} : next_id + p.margin;
                 same_epoch = false;
             }
         }
     }
 
-    static constexpr std::size_t look_ahead_max = 4096;  // records; bounds the work on a file full of damage
+    static constexpr std::uint64_t no_end = ~std::uint64_t{0};
+    static constexpr std::size_t look_ahead_max = 256;  // records that writers unaware of the damage may have appended; bounds the work
 
     M* machine_;
     std::uint32_t seed_;
@@ -279,13 +311,16 @@ private:
     std::uint64_t region_end_ = 0;
     bool sealed_ = false;
     std::uint64_t seal_offset_ = 0;
-    std::uint64_t end_at_ = ~std::uint64_t{0};
+    std::uint64_t end_at_ = no_end;
     std::uint64_t attested_ = 0;
+    std::uint64_t covered_ = 0;
+    std::uint32_t safe_id_;
     std::uint64_t restart_end_ = 0;
     std::uint64_t bytes_lost_ = 0;
     std::optional<std::uint64_t> doubt_;
-    std::vector<log_damage> scars_, open_damage_, voids_;
-    std::vector<std::uint64_t> restarts_;
+    std::vector<log_damage> open_damage_;
+    std::vector<log_damage> scars_, voids_;  // ascending, apart
+    std::vector<std::uint64_t> restarts_;    // ascending
     std::vector<item> items_;
     guid final_boot_;
     std::optional<dot> watched_;

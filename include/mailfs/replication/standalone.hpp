@@ -15,6 +15,7 @@
 
 #include <asio/awaitable.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -78,7 +79,7 @@ public:
             auto const when = log_.machine().stream().latest.next(log_.host().now_ms());
             auto done = co_await log_.append(id, when, operations);
             if (done.verdict == admission::fresh) {
-                if (wanted == durability::stored) co_await log_.sync();
+                if (wanted == durability::stored) co_await make_stored();
                 co_return std::move(done.outcome);
             }
             // Our counters only grow, so this identity is another's too, or it was forgotten for its long silence.
@@ -91,9 +92,22 @@ public:
     log_type const& log() const noexcept { return log_; }
 
 private:
+    asio::awaitable<void> make_stored() {
+        try {
+            co_await log_.sync();
+        } catch (error const& e) {
+            throw error(errc::may_have_happened, log_.directory(), std::string("it took effect, and may not last: ") + e.what());
+        }
+    }
+
     dot next_dot() noexcept { return {origin_, ++counter_}; }
+    // Younger than all that the log has forgotten of this node, though the clock may have gone back since.
     void become_new() {
-        origin_ = {log_.host().node(), log_.host().now_ms() << 16 | (log_.host().random() & 0xffff)};
+        auto const node = log_.host().node();
+        auto born_ms = log_.host().now_ms();
+        for (auto const& r : log_.machine().stream().retired)
+            if (r.node == node) born_ms = std::max(born_ms, (r.incarnation >> 16) + 1);
+        origin_ = {node, born_ms << 16 | (log_.host().random() & 0xffff)};
         counter_ = log_.host().random() >> 24;  // two writers with one incarnation then differ by their counters
     }
 
