@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: BSL-1.0
+// The parser: which command it is, and the commands with simple arguments.
+#include "imap/parse.hpp"
+
+#include "imap/cursor.hpp"
+#include "imap/writer.hpp"
+#include "limits.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace imapd::imap {
+namespace {
+
+using parser = arguments (*)(cursor&);
+
+template <word Word>
+arguments bare(cursor&) {
+    return cmd::bare{Word};
+}
+
+arguments id(cursor& in) {
+    in.space();
+    if (in.take_word_if("NIL")) return cmd::id{};
+    in.expect('(', "a list or NIL must follow");
+    while (!in.take_if(')')) {
+        if (!in.take_word_if("NIL")) in.string();
+        in.take_if(' ');
+    }
+    return cmd::id{};
+}
+
+arguments login(cursor& in) {
+    cmd::login out;
+    in.space();
+    out.user = in.astring();
+    in.space();
+    out.password = in.astring();
+    return out;
+}
+
+arguments authenticate(cursor& in) {
+    cmd::authenticate out;
+    in.space();
+    out.mechanism = in.upper_atom();
+    if (in.take_if(' ')) out.initial = std::string(in.take_if('=') ? "" : in.atom());
+    return out;
+}
+
+arguments enable(cursor& in) {
+    cmd::enable out;
+    in.space();
+    do out.capabilities.push_back(in.upper_atom());
+    while (in.take_if(' '));
+    return out;
+}
+
+template <bool Examine>
+arguments select(cursor& in) {
+    cmd::select out;
+    out.examine = Examine;
+    in.space();
+    out.mailbox = in.mailbox();
+    if (!in.take_if(' ')) return out;
+    in.expect('(', "a list of parameters must follow");
+    if (in.upper_atom() != "CONDSTORE") throw syntax_error{"CONDSTORE is the only parameter known"};
+    in.expect(')', "the list of parameters has no end");
+    out.condstore = true;
+    return out;
+}
+
+mailfs::special_use parse_special_use(cursor& in) {
+    in.expect('\\', "a special use begins with a backslash");
+    auto const name = in.atom();
+    for (auto const& [known, use] : special_uses)
+        if (equal_nocase(known.substr(1), name)) return use;
+    throw syntax_error{"the special use is not known"};
+}
+
+std::string strip_separator(std::string name) {  // RFC 3501 section 6.3.3: it only announces children
+    if (name.size() > 1 && name.back() == '/') name.pop_back();
+    return name;
+}
+
+arguments create(cursor& in) {
+    cmd::create out;
+    in.space();
+    out.mailbox = strip_separator(in.mailbox());
+    if (!in.take_if(' ')) return out;
+    in.expect('(', "a list of parameters must follow");
+    if (in.upper_atom() != "USE") throw syntax_error{"USE is the only parameter known"};
+    in.space();
+    in.expect('(', "a list of uses must follow");
+    do out.use = out.use | parse_special_use(in);
+    while (in.take_if(' '));
+    in.expect(')', "the list of uses has no end");
+    in.expect(')', "the list of parameters has no end");
+    return out;
+}
+
+arguments remove(cursor& in) {
+    in.space();
+    return cmd::remove{in.mailbox()};
+}
+
+arguments rename(cursor& in) {
+    cmd::rename out;
+    in.space();
+    out.from = in.mailbox();
+    in.space();
+    out.to = strip_separator(in.mailbox());
+    return out;
+}
+
+template <bool On>
+arguments subscribe(cursor& in) {
+    in.space();
+    return cmd::subscribe{in.mailbox(), On};
+}
+
+template <bool Lsub>
+arguments list(cursor& in) {
+    return parse_list(in, Lsub);
+}
+
+status_item parse_status_item(cursor& in) {
+    static constexpr std::array<std::pair<std::string_view, status_item>, 7> names = {
+        {{"MESSAGES", status_item::messages},
+         {"RECENT", status_item::recent},
+         {"UIDNEXT", status_item::uid_next},
+         {"UIDVALIDITY", status_item::uid_validity},
+         {"UNSEEN", status_item::unseen},
+         {"HIGHESTMODSEQ", status_item::highest_modseq},
+         {"SIZE", status_item::size}}};
+    auto const name = in.upper_atom();
+    for (auto const& [known, item] : names)
+        if (known == name) return item;
+    throw syntax_error{"the status item is not known"};
+}
+
+arguments status(cursor& in) {
+    cmd::status out;
+    in.space();
+    out.mailbox = in.mailbox();
+    in.space();
+    in.expect('(', "a list of status items must follow");
+    do out.items.push_back(parse_status_item(in));
+    while (in.take_if(' '));
+    in.expect(')', "the list of status items has no end");
+    return out;
+}
+
+arguments append(cursor& in) {
+    cmd::append out;
+    in.space();
+    out.mailbox = in.mailbox();
+    in.space();
+    if (in.peek() == '(') {
+        out.flags = parse_flags(in, true);
+        in.space();
+    }
+    if (in.peek() == '"') {
+        auto const ms = parse_date_time(in.string());
+        if (!ms) throw syntax_error{"not a date and time"};
+        out.received_ms = *ms;
+        in.space();
+    }
+    out.message = in.literal();
+    return out;
+}
+
+template <bool Uid>
+arguments fetch(cursor& in) {
+    return parse_fetch(in, Uid);
+}
+template <bool Uid>
+arguments search(cursor& in) {
+    return parse_search(in, Uid);
+}
+
+template <bool Uid>
+arguments store(cursor& in) {
+    cmd::store out;
+    out.uid = Uid;
+    in.space();
+    out.set = in.sequence_set();
+    in.space();
+    if (in.take_if('(')) {
+        if (!in.take_word_if("UNCHANGEDSINCE")) throw syntax_error{"UNCHANGEDSINCE is the only modifier known"};
+        in.space();
+        out.unchanged_since = in.number64();
+        in.expect(')', "the list of modifiers has no end");
+        in.space();
+    }
+    if (in.take_if('+'))
+        out.what = cmd::store::mode::add;
+    else if (in.take_if('-'))
+        out.what = cmd::store::mode::remove;
+    auto const item = in.upper_atom();
+    if (item != "FLAGS" && item != "FLAGS.SILENT") throw syntax_error{"FLAGS or FLAGS.SILENT must follow"};
+    out.silent = item != "FLAGS";
+    in.space();
+    out.flags = parse_flags(in, false);
+    return out;
+}
+
+template <bool Uid, bool Move>
+arguments copy(cursor& in) {
+    cmd::copy out;
+    out.uid = Uid;
+    out.move = Move;
+    in.space();
+    out.set = in.sequence_set();
+    in.space();
+    out.mailbox = in.mailbox();
+    return out;
+}
+
+arguments expunge_all(cursor&) { return cmd::expunge{}; }
+arguments expunge_uids(cursor& in) {
+    in.space();
+    return cmd::expunge{in.sequence_set()};
+}
+
+struct entry {
+    std::string_view name;
+    parser parse;
+};
+constexpr entry commands[] = {
+    {"APPEND", append},
+    {"AUTHENTICATE", authenticate},
+    {"CAPABILITY", bare<word::capability>},
+    {"CHECK", bare<word::check>},
+    {"CLOSE", bare<word::close>},
+    {"COPY", copy<false, false>},
+    {"CREATE", create},
+    {"DELETE", remove},
+    {"ENABLE", enable},
+    {"EXAMINE", select<true>},
+    {"EXPUNGE", expunge_all},
+    {"FETCH", fetch<false>},
+    {"ID", id},
+    {"IDLE", bare<word::idle>},
+    {"LIST", list<false>},
+    {"LOGIN", login},
+    {"LOGOUT", bare<word::logout>},
+    {"LSUB", list<true>},
+    {"MOVE", copy<false, true>},
+    {"NAMESPACE", bare<word::name_space>},
+    {"NOOP", bare<word::noop>},
+    {"RENAME", rename},
+    {"SEARCH", search<false>},
+    {"SELECT", select<false>},
+    {"STARTTLS", bare<word::starttls>},
+    {"STATUS", status},
+    {"STORE", store<false>},
+    {"SUBSCRIBE", subscribe<true>},
+    {"UNSELECT", bare<word::unselect>},
+    {"UNSUBSCRIBE", subscribe<false>},
+    {"UID COPY", copy<true, false>},
+    {"UID EXPUNGE", expunge_uids},
+    {"UID FETCH", fetch<true>},
+    {"UID MOVE", copy<true, true>},
+    {"UID SEARCH", search<true>},
+    {"UID STORE", store<true>},
+};
+
+parser find(std::string_view name) {
+    auto const it = std::find_if(std::begin(commands), std::end(commands), [&](entry const& e) { return e.name == name; });
+    if (it == std::end(commands)) throw syntax_error{"the command is not known"};
+    return it->parse;
+}
+
+flag_list& add_flag(flag_list& list, cursor& in) {
+    using mailfs::flag;
+    static constexpr std::array<std::pair<std::string_view, flag>, 5> names = {{{"ANSWERED", flag::answered},
+                                                                                {"FLAGGED", flag::flagged},
+                                                                                {"DELETED", flag::deleted},
+                                                                                {"SEEN", flag::seen},
+                                                                                {"DRAFT", flag::draft}}};
+    if (!in.take_if('\\')) {
+        list.keywords.emplace_back(in.atom());
+        if (list.keywords.back().size() > limits::keyword_size_max) throw syntax_error{"the keyword is too long"};
+        return list;
+    }
+    auto const name = in.upper_atom();
+    auto const it = std::find_if(names.begin(), names.end(), [&](auto const& n) { return n.first == name; });
+    if (it == names.end()) throw syntax_error{"no such system flag, or not one to set"};
+    list.flags |= it->second;
+    return list;
+}
+
+}  // namespace
+
+flag_list parse_flags(cursor& in, bool parentheses_needed) {
+    flag_list out;
+    if (in.take_if('(')) {
+        if (in.take_if(')')) return out;
+        do add_flag(out, in);
+        while (in.take_if(' '));
+        in.expect(')', "the list of flags has no end");
+    } else {
+        if (parentheses_needed) throw syntax_error{"a list of flags must follow"};
+        do add_flag(out, in);
+        while (in.take_if(' '));
+    }
+    std::sort(out.keywords.begin(), out.keywords.end());
+    out.keywords.erase(std::unique(out.keywords.begin(), out.keywords.end()), out.keywords.end());
+    return out;
+}
+
+std::variant<command, bad_command> parse(std::string_view text) {
+    cursor in(text);
+    command out;
+    try {
+        out.tag = in.tag();
+        in.space();
+        out.name = in.upper_atom();
+        if (out.name == "UID") {
+            in.space();
+            out.name += ' ' + in.upper_atom();
+        }
+        out.arguments = find(out.name)(in);
+        in.end();
+        return out;
+    } catch (syntax_error const& error) {
+        return bad_command{out.tag.empty() ? "*" : out.tag, error.why};
+    }
+}
+
+}  // namespace imapd::imap

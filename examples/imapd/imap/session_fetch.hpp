@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSL-1.0
+// FETCH and UID FETCH: rows from the index at once, bodies through a bounded window. Included by session.hpp.
+#pragma once
+
+#include "imap/session.hpp"
+#include "mime/section.hpp"
+
+#include <exception>
+
+namespace imapd::imap {
+
+/// Items that the index row answers without the message.
+inline bool is_row_item(fetch_item::kind what) noexcept {
+    using kind = fetch_item::kind;
+    return what == kind::flags || what == kind::modseq || what == kind::uid || what == kind::size ||
+           what == kind::internal_date;
+}
+
+/// What one FETCH asks for, sorted by what it costs.
+template <class Store, mime::extractor Extractor>
+struct session<Store, Extractor>::fetch_plan {
+    std::vector<fetch_item> items;
+    bool bodies = false;     // some item needs the message's bytes
+    bool tree = false;       // some item needs its parts
+    bool flags = false;      // FLAGS was asked for
+    bool sets_seen = false;  // some item is not a peek
+    mailfs::uid_set seen;    // messages that are \Seen by this
+    mailfs::uid_set unreadable;
+    std::error_code failure;  // of the last unreadable one
+};
+
+template <class Store, mime::extractor Extractor>
+auto session<Store, Extractor>::plan_fetch(cmd::fetch const& f) -> fetch_plan {
+    using kind = fetch_item::kind;
+    fetch_plan plan;
+    plan.items = f.items;
+    auto const add = [&](kind what) {
+        bool const there = std::any_of(plan.items.begin(), plan.items.end(), [&](auto const& i) { return i.what == what; });
+        fetch_item item;
+        item.what = what;
+        item.peek = true;
+        if (!there) plan.items.push_back(item);
+    };
+    if (f.uid) add(kind::uid);
+    if (f.changed_since) add(kind::modseq);
+    for (auto const& i : plan.items) {
+        if (i.what == kind::flags) plan.flags = true;
+        if (i.what == kind::modseq) enable_condstore();
+        if (is_row_item(i.what)) continue;
+        plan.bodies = true;
+        bool const plain = i.what == kind::rfc822 || i.what == kind::rfc822_header || i.what == kind::rfc822_text ||
+                           i.what == kind::envelope;
+        if (i.what == kind::section ? mime::needs_tree(i.section) : !plain) plan.tree = true;
+        bool const marks = i.what == kind::section || i.what == kind::rfc822 || i.what == kind::rfc822_text;
+        if (marks && !i.peek && !box_->read_only) plan.sets_seen = true;
+    }
+    return plan;
+}
+
+template <class Store, mime::extractor Extractor>
+asio::awaitable<answer> session<Store, Extractor>::on(cmd::fetch const& c) {
+    auto plan = plan_fetch(c);
+    auto found = targets(c.set, c.uid);
+    if (!found) co_return bad("There is no such message number");
+    auto uids = *std::move(found);
+    if (c.changed_since) {
+        mailfs::uid_set newer;
+        uids.for_each([&](mailfs::uid_t uid) {
+            auto const row = box_->box.view().row(uid);
+            if (row && row->modseq > *c.changed_since) newer.add(uid);
+        });
+        uids = std::move(newer);
+    }
+    std::exception_ptr failed;
+    try {
+        co_await stream(plan, uids);
+    } catch (...) {
+        failed = std::current_exception();
+    }
+    if (!plan.seen.empty()) {  // what was sent was seen, though the client went in the middle
+        mailfs::flag_change change;
+        change.mode = mailfs::flag_mode::add;
+        change.flags = mailfs::flag::seen;
+        co_await box_->box.set_flags(plan.seen, change);
+    }
+    if (failed) std::rethrow_exception(failed);
+    if (plan.unreadable.empty()) co_return answer{};
+    auto result = answer_of(plan.failure);
+    result.text += ": UID " + plan.unreadable.text();
+    co_return result;
+}
+
+template <class Store, mime::extractor Extractor>
+asio::awaitable<void> session<Store, Extractor>::stream(fetch_plan& plan, mailfs::uid_set const& uids) {
+    if (!plan.bodies) {
+        for (auto const range : uids.ranges()) {
+            for (std::uint64_t uid = range.first; uid <= range.last; ++uid) {
+                if (write_row_items(plan, static_cast<mailfs::uid_t>(uid), false)) out_ += ")\r\n";
+                co_await flush_if_large();
+            }
+        }
+        co_return;
+    }
+    mailfs::fetch_options options;
+    options.window = limits::fetch_window_max;
+    options.bytes_max = limits::fetch_window_size;
+    auto mails = box_->box.fetch(uids, options);
+    while (true) {
+        auto const mail = co_await mails.next();
+        if (!mail) break;
+        if (mail->error) {
+            plan.unreadable.add(mail->uid);
+            plan.failure = mail->error;
+            continue;
+        }
+        auto const flags = box_->box.view().flags(mail->uid);
+        bool const now_seen = plan.sets_seen && flags && !mailfs::has(*flags, mailfs::flag::seen);
+        auto const any = write_row_items(plan, mail->uid, now_seen);
+        if (!any) continue;
+        co_await write_body_items(plan, mailfs::as_text(mail->bytes), !*any);
+        out_ += ")\r\n";
+        if (now_seen) plan.seen.add(mail->uid);
+        co_await flush_if_large();
+    }
+}
+
+/// Opens the response, with all that the index knows; tells whether that was anything, or nothing when the message is gone.
+template <class Store, mime::extractor Extractor>
+std::optional<bool> session<Store, Extractor>::write_row_items(fetch_plan const& plan, mailfs::uid_t uid, bool now_seen) {
+    using kind = fetch_item::kind;
+    auto const& view = box_->box.view();
+    auto const number = view.number(uid);
+    auto const row = view.row(uid);
+    if (!number || !row) return std::nullopt;
+    auto const to = std::back_inserter(out_);
+    fmt::format_to(to, "* {} FETCH (", box_->numbers.to_client(*number));
+    char const* gap = "";
+    for (auto const& item : plan.items) {
+        switch (item.what) {
+            case kind::uid: fmt::format_to(to, "{}UID {}", gap, uid); break;
+            case kind::size: fmt::format_to(to, "{}RFC822.SIZE {}", gap, row->size); break;
+            case kind::modseq: fmt::format_to(to, "{}MODSEQ ({})", gap, row->modseq); break;
+            case kind::internal_date:
+                fmt::format_to(to, "{}INTERNALDATE \"{}\"", gap, format_date_time(row->received_ms));
+                break;
+            default: continue;
+        }
+        gap = " ";
+    }
+    if (!plan.flags && !now_seen) return *gap != '\0';
+    auto const flags = now_seen ? row->flags | mailfs::flag::seen : row->flags;
+    fmt::format_to(to, "{}FLAGS ", gap);
+    write_flags(out_, flags, row->keywords);
+    if (now_seen) expected_.add(uid, flags, keyword_digest(row->keywords));  // told here, ahead of the change
+    return true;
+}
+
+template <class Store, mime::extractor Extractor>
+asio::awaitable<void> session<Store, Extractor>::write_bytes(std::string_view bytes) {
+    fmt::format_to(std::back_inserter(out_), "{{{}}}\r\n", bytes.size());
+    if (bytes.size() < limits::flush_size) {
+        out_ += bytes;
+        co_return;
+    }
+    co_await flush();  // what is large goes out from where it lies
+    co_await io_->write(bytes);
+}
+
+template <class Store, mime::extractor Extractor>
+asio::awaitable<void> session<Store, Extractor>::write_body_items(fetch_plan const& plan, std::string_view message,
+                                                                  bool first) {
+    using kind = fetch_item::kind;
+    std::optional<mime::part> tree;
+    if (plan.tree) tree = extractor_.parse(message);
+    auto const header = mime::header_size(message);
+    for (auto const& item : plan.items) {
+        if (is_row_item(item.what)) continue;
+        if (!std::exchange(first, false)) out_ += ' ';
+        switch (item.what) {
+            case kind::envelope:
+                out_ += "ENVELOPE ";
+                write_envelope(out_, extractor_.envelope(message));
+                break;
+            case kind::body:
+            case kind::body_structure:
+                out_ += item.what == kind::body ? "BODY " : "BODYSTRUCTURE ";
+                write_structure(out_, *tree, item.what == kind::body_structure);
+                break;
+            case kind::rfc822:
+                out_ += "RFC822 ";
+                co_await write_bytes(message);
+                break;
+            case kind::rfc822_header:
+                out_ += "RFC822.HEADER ";
+                co_await write_bytes(message.substr(0, header));
+                break;
+            case kind::rfc822_text:
+                out_ += "RFC822.TEXT ";
+                co_await write_bytes(message.substr(header));
+                break;
+            case kind::section: {
+                write_section_name(out_, item);
+                out_ += ' ';
+                auto const bytes = mime::find_section(message, tree ? &*tree : nullptr, item.section);
+                if (bytes)
+                    co_await write_bytes(mime::cut(bytes->get(), item.partial));
+                else
+                    out_ += "NIL";
+                break;
+            }
+            default: break;
+        }
+    }
+}
+
+}  // namespace imapd::imap

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSL-1.0
+// imapd: a demo server on mailfs. Mail goes in by LMTP and comes out by IMAP:
+//     imapd --root DIR --any-user PASSWORD          imapd --help tells the rest
+#include "server.hpp"
+#include "users.hpp"
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <map>
+
+namespace {
+
+constexpr auto about =
+    R"(A demo mail server on mailfs: mail goes in by LMTP (RFC 2033) and comes out by IMAP4rev1 (RFC 3501).
+
+What comes in goes out byte for byte: no Return-Path, Received or other header is added. LMTP delivers to the INBOX of
+the user named before "@" (and before "+"), and answers 250 once the message is kept as --durability says. The recipient's
+domain is not looked at. There is no TLS: listen on loopback, or where you trust the network.
+
+When it listens it prints one line, "ready imap=HOST:PORT lmtp=HOST:PORT". SIGTERM and SIGINT end it in order; kill -9 loses
+nothing that was acknowledged.)";
+
+constexpr auto footer =
+    R"(The users file has a line NAME:PASSWORD or NAME:{PLAIN}PASSWORD for each user; empty lines and lines that begin with # do
+not count. Passwords stand there as they are: keep it from others.
+
+Example: imapd --root ./mail --any-user secret --imap 127.0.0.1:1143 --lmtp 127.0.0.1:1024)";
+
+struct choices {
+    imapd::options options;
+    imapd::settings settings;
+    std::string users_file, any_password, fs = "posix", format = "multi", durability = "stored";
+};
+
+void describe(CLI::App& app, choices& c) {
+    app.footer(footer);
+    app.get_formatter()->column_width(32);
+    auto* const root =
+        app.add_option("--root", c.options.root, "Where the mail lies; made when missing (not used with --fs memory)");
+    app.add_option("--imap", c.options.imap_endpoint, "HOST:PORT for IMAP; port 0 takes a free one")->capture_default_str();
+    app.add_option("--lmtp", c.options.lmtp_endpoint, "HOST:PORT for LMTP; port 0 takes a free one")->capture_default_str();
+    auto* const who = app.add_option_group("who", "Who may log in and gets mail; one of");
+    who->add_option("--users", c.users_file, "File with users and passwords");
+    who->add_option("--any-user", c.any_password, "Any user exists, with this password: for demos and tests");
+    who->require_option(1);
+    app.add_option("--fs", c.fs, "Filesystem: posix (a local disk) or memory (lost at the end)")
+        ->check(CLI::IsMember({"posix", "memory"}))
+        ->capture_default_str();
+    app.add_option("--format", c.format, "Mail files: single (one for each message) or multi (many messages in one)")
+        ->check(CLI::IsMember({"single", "multi"}))
+        ->capture_default_str();
+    app.add_option("--durability", c.durability,
+                   "What an answer promises: none (survives kill -9) or stored (survives a power cut)")
+        ->check(CLI::IsMember({"none", "stored"}))
+        ->capture_default_str();
+    app.add_option("--threads", c.options.threads, "Threads that serve, each with its own store over the same files")
+        ->check(CLI::Range(1U, 256U))
+        ->capture_default_str();
+    app.add_option("--message-size-max", c.settings.message_size_max,
+                   "Bytes of the largest message taken, by LMTP and by APPEND")
+        ->check(CLI::Range(std::size_t{1024}, std::size_t{256} << 20))
+        ->capture_default_str();
+    app.add_option("--rotate-size", c.options.rotate_size, "Bytes of a mailbox's log from which on a new one is begun")
+        ->check(CLI::Range(std::uint64_t{256}, std::uint64_t{1} << 40))
+        ->capture_default_str();
+    app.final_callback([&c, root] {
+        if (c.fs == "posix" && root->count() == 0) throw CLI::RequiredError("--root");
+    });
+}
+
+int serve(choices& c) {
+    c.settings.users = c.users_file.empty() ? imapd::users::any(c.any_password) : imapd::users::from_file(c.users_file);
+    c.options.stored = c.durability == "stored";
+    using entry = int (*)(imapd::options const&, imapd::settings const&);
+    static std::map<std::string, entry> const compositions = {{"posix multi", imapd::serve_posix_multi},
+                                                              {"posix single", imapd::serve_posix_single},
+                                                              {"memory multi", imapd::serve_memory_multi},
+                                                              {"memory single", imapd::serve_memory_single}};
+    return compositions.at(c.fs + ' ' + c.format)(c.options, c.settings);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    choices c;
+    CLI::App app(about, "imapd");
+    describe(app, c);
+    CLI11_PARSE(app, argc, argv);
+    try {
+        return serve(c);
+    } catch (std::exception const& error) {
+        fmt::print(stderr, "imapd: {}\n", error.what());
+        return 1;
+    }
+}
