@@ -4,9 +4,12 @@
 
 import argparse
 import collections
+import concurrent.futures
+import contextlib
 import imaplib
 import itertools
 import os
+import queue
 import signal
 import smtplib
 import sys
@@ -23,6 +26,7 @@ except ImportError:  # no Debian, or no rights: the tour works without a picture
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 USER, PASSWORD = "ada", "mailfs"
+CONNECTIONS = 4
 SHOWN_MAX = 10  # names listed of messages that went wrong
 
 
@@ -58,21 +62,49 @@ def found_in(inbox, wanted):
     return found & wanted  # what was there before, or twice, is not ours to judge
 
 
-def deliver(server, path, wanted, there):
-    """Delivers what is not there yet; returns (delivered, [(name, why)] of what the server refused)."""
+def not_there(path, there):
+    """Yields (name, message) of what is under `path` and not in the counter `there`."""
     there = collections.Counter(there)
+    for name, message in read_messages(path):
+        key = len(message), digest(message)
+        if there[key] > 0:
+            there[key] -= 1
+        else:
+            yield name, message
+
+
+def deliver_one(lmtps, name, message):
+    """None, or why the server refused the message."""
+    lmtp = lmtps.get()
+    try:
+        lmtp.deliver("sender@example.org", f"{USER}@example.org", message)
+        return None
+    except smtplib.SMTPResponseException as error:
+        return name, f"{error.smtp_code} {error.smtp_error.decode(errors='replace')}"
+    finally:
+        lmtps.put(lmtp)
+
+
+def deliver(server, path, wanted, there):
+    """Delivers what is not there yet, over a few connections so that they share syncs; returns (delivered, refused)."""
     delivered, refused = 0, []
-    with server.lmtp() as lmtp:
-        for name, message in progress(read_messages(path), wanted.total(), "delivering"):
-            key = len(message), digest(message)
-            if there[key] > 0:
-                there[key] -= 1
-                continue
-            try:
-                lmtp.deliver("sender@example.org", f"{USER}@example.org", message)
-                delivered += 1
-            except smtplib.SMTPResponseException as error:
-                refused.append((name, f"{error.smtp_code} {error.smtp_error.decode(errors='replace')}"))
+    with contextlib.ExitStack() as opened, concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
+        lmtps = queue.SimpleQueue()
+        for _ in range(CONNECTIONS):
+            lmtps.put(opened.enter_context(server.lmtp()))
+        under_way = collections.deque()
+
+        def settle(count_max):
+            nonlocal delivered
+            while len(under_way) > count_max:
+                why = under_way.popleft().result()
+                refused.extend([why] if why else [])
+                delivered += why is None
+
+        for name, message in progress(not_there(path, there), wanted.total() - there.total(), "delivering"):
+            under_way.append(pool.submit(deliver_one, lmtps, name, message))
+            settle(CONNECTIONS)
+        settle(0)
     return delivered, refused
 
 
