@@ -9,6 +9,7 @@
 #include <mailfs/types/bytes.hpp>
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -47,10 +48,11 @@ struct snapshot_header {
     le64 vanished_floor;  // modseq up to which the vanished list is not complete
     le32 column_count;
     le32 reserved;
-    std::uint8_t reserved2[68]{};
-    le32 checksum;  // of this header but for this field, and of the table and the block checksums behind it
+    std::uint8_t reserved2[64]{};
+    le32 table_checksum;  // CRC-32C of the table and the block checksums behind it
+    le32 checksum;        // of all before it; at this place in every version, so that damage does not pass for a new one
 };
-static_assert(sizeof(snapshot_header) == 192);
+static_assert(sizeof(snapshot_header) == 192 && offsetof(snapshot_header, checksum) == 188);
 static_assert(std::has_unique_object_representations_v<snapshot_header>);
 
 enum class column_id : std::uint32_t {
@@ -107,14 +109,14 @@ public:
             std::memcpy(out.data() + sizeof h + i * sizeof(snapshot_column), &table[i], sizeof(snapshot_column));
             checksums = columns_[i].write(std::span(out).subspan(table[i].offset, columns_[i].size()), checksums);
         }
-        std::memcpy(out.data(), &h, sizeof h);
-        h.checksum = header_checksum(bytes_view(out).first(table_end));
+        h.table_checksum = crc32c(bytes_view(out).subspan(sizeof h, table_end - sizeof h));
+        h.checksum = header_checksum(h);
         std::memcpy(out.data(), &h, sizeof h);
         return out;
     }
 
-    static std::uint32_t header_checksum(bytes_view head) noexcept {
-        return crc32c(head.subspan(sizeof(snapshot_header)), crc32c(head.first(offsetof(snapshot_header, checksum))));
+    static std::uint32_t header_checksum(snapshot_header const& h) noexcept {
+        return crc32c(view_of(h).first(offsetof(snapshot_header, checksum)));
     }
 
 private:
@@ -155,9 +157,11 @@ public:
 
     /// Throws corrupt or newer_version, naming file and offset. Reads the head alone.
     snapshot_reader(std::span<std::byte> file, std::string_view name) : file_(file), name_(name) {
+        assert(reinterpret_cast<std::uintptr_t>(file.data()) % snapshot_alignment == 0);
         if (file.size() < sizeof header_) fail(errc::corrupt, file.size(), "ends inside the snapshot header");
         header_ = load<snapshot_header>(file);
         if (std::memcmp(header_.magic, snapshot_magic.data(), sizeof header_.magic) != 0) fail(errc::corrupt, 0, "is not a mailfs snapshot");
+        if (header_.checksum != snapshot_writer::header_checksum(header_)) fail(errc::corrupt, 0, "the snapshot header fails its checksum");
         if (header_.major > snapshot_major) fail(errc::newer_version, 8, "snapshot format " + std::to_string(header_.major));
         if ((header_.features_required & ~snapshot_features_known) != 0) fail(errc::newer_version, 40, "snapshot features that this version lacks");
         if (header_.size != sizeof header_ || header_.file_size != file.size() || header_.column_count > snapshot_columns_max)
@@ -200,20 +204,22 @@ private:
     void read_table() {
         auto const size = file_.size();
         if (checksums_offset() > size) fail(errc::corrupt, sizeof header_, "ends inside the table of columns");
-        std::uint64_t blocks = 0;
+        std::uint64_t blocks = 0, behind = checksums_offset();  // columns lie one behind the other
         for (std::size_t i = 0; i < header_.column_count; ++i) {
             auto const c = load<snapshot_column>(bytes_view(file_).subspan(entry_offset(i)));
-            bool const sane = c.element_size > 0 && c.element_size <= snapshot_block && c.offset % snapshot_alignment == 0 && c.offset <= size &&
+            bool const sane = c.element_size > 0 && c.element_size <= snapshot_block && c.offset % snapshot_alignment == 0 && c.offset >= behind && c.offset <= size &&
                               c.count <= (size - c.offset) / c.element_size && c.first_block == blocks &&
                               c.block_count == (c.count + block_elements(c.element_size) - 1) / block_elements(c.element_size);
-            if (!sane) fail(errc::corrupt, entry_offset(i), "a column lies outside of the file");
+            if (!sane) fail(errc::corrupt, entry_offset(i), "a column does not lie where one can");
             blocks += c.block_count;
+            behind = c.offset + c.count * c.element_size;
             table_.push_back(c);
         }
         auto const end = checksums_offset() + blocks * sizeof(le32);
-        if (end > size) fail(errc::corrupt, checksums_offset(), "ends inside the block checksums");
-        if (header_.checksum != snapshot_writer::header_checksum(bytes_view(file_).first(static_cast<std::size_t>(end))))
-            fail(errc::corrupt, 0, "the head of the snapshot fails its checksum");
+        if (end > size || (!table_.empty() && end > table_.front().offset))
+            fail(errc::corrupt, checksums_offset(), "the block checksums do not end before the first column");
+        auto const table = bytes_view(file_).subspan(sizeof header_, static_cast<std::size_t>(end) - sizeof header_);
+        if (crc32c(table) != header_.table_checksum) fail(errc::corrupt, sizeof header_, "the table of columns fails its checksum");
     }
 
     std::span<std::byte> file_;

@@ -319,6 +319,19 @@ private:
         for (auto const& [k, held] : metadata_) total += k == key ? 0 : k.size() + held.size();
         if (total <= metadata_size_max) metadata_.insert_or_assign(std::string(key), std::string(value));
     }
+    // Nothing when it is not what dump() writes.
+    static std::optional<std::map<std::string, std::string, std::less<>>> decode_metadata(bytes_view rest) {
+        std::map<std::string, std::string, std::less<>> entries;
+        if (rest.size() > metadata_size_max * 9) return std::nullopt;  // two sizes and one byte for each entry at least
+        while (!rest.empty()) {
+            if (rest.size() < 8) return std::nullopt;
+            std::size_t const key = format::load<le32>(rest), value = format::load<le32>(rest.subspan(4));
+            if (key == 0 || key > rest.size() - 8 || value > rest.size() - 8 - key) return std::nullopt;
+            entries.emplace_hint(entries.end(), as_text(rest.subspan(8, key)), as_text(rest.subspan(8 + key, value)));
+            rest = rest.subspan(8 + key + value);
+        }
+        return entries;
+    }
 
     void set_cache(bytes_view bytes) {
         auto const v = format::view_operation<format::cache_operation>(bytes);
@@ -445,13 +458,8 @@ inline void mailbox_state::load(std::span<std::byte> bytes, std::string_view nam
     auto const list = in.get(format::column_id::vanished, sizeof(vanished_list::entry));
     column<vanished_list::entry> const checked(list, source);
     if (!vanished.decode(checked.mapped(), h.vanished_floor)) in.fail(errc::corrupt, list.offset, "the vanished list makes no sense");
-    std::map<std::string, std::string, std::less<>> metadata;
-    for (auto rest = in.get_checked(format::column_id::metadata); rest.size() >= 8;) {
-        std::size_t const key = format::load<le32>(rest), value = format::load<le32>(rest.subspan(4));
-        if (key > rest.size() - 8 || value > rest.size() - 8 - key || key + value > metadata_size_max) break;
-        metadata.emplace(as_text(rest.subspan(8, key)), as_text(rest.subspan(8 + key, value)));
-        rest = rest.subspan(8 + key + value);
-    }
+    auto metadata = decode_metadata(in.get_checked(format::column_id::metadata));
+    if (!metadata) in.fail(errc::corrupt, in.get(format::column_id::metadata, 1).offset, "the metadata make no sense");
 
     changes_.abandon(*this);
     object_ = format::get_guid(h.object);
@@ -465,7 +473,7 @@ inline void mailbox_state::load(std::span<std::byte> bytes, std::string_view nam
     expunged_.clear();
     keywords_ = std::move(keywords);
     vanished_ = std::move(vanished);
-    metadata_ = std::move(metadata);
+    metadata_ = std::move(*metadata);
 }
 
 /// `good`: the snapshot that load() was given, as it was before it was damaged. What was read from it, or written to it in

@@ -18,7 +18,8 @@ struct mapped_column {
         found.offset = 4096;
         auto const step = column<std::uint64_t>::block_rows;
         for (std::size_t at = 0; at < values.size(); at += step)
-            found.checksums.push_back(crc32c(std::as_bytes(std::span(values).subspan(at, std::min(step, values.size() - at)))));
+            found.checksums.push_back(
+                crc32c(std::as_bytes(std::span(values).subspan(at, std::min(step, values.size() - at)))));
         source = std::make_shared<snapshot_source>("index.3");
     }
     column<std::uint64_t> map() const { return {found, source}; }

@@ -50,12 +50,15 @@ asio::awaitable<void> make(index_on<Fs>& box) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("index: two writers of one mailbox see each other's messages, flags and expunges", Fs, memory_fs, posix_fs) {
+TEST_CASE_TEMPLATE("index: two writers of one mailbox see each other's messages, flags and expunges", Fs, memory_fs,
+                   posix_fs) {
     test::temporary_directory const root;
     test::run([&]() -> asio::awaitable<void> {
         Fs fs = [&] {
-            if constexpr (std::is_same_v<Fs, posix_fs>) return Fs(root.path());
-            else return Fs();
+            if constexpr (std::is_same_v<Fs, posix_fs>)
+                return Fs(root.path());
+            else
+                return Fs();
         }();
         index_on<Fs> a(fs, "box", standalone{}), b(fs, "box", standalone{});
         bool const none = co_await a.open();
@@ -99,7 +102,9 @@ TEST_CASE("index: a view keeps its numbers until it is refreshed, and then tells
         auto v = a.make_view();
         CHECK(v.messages() == 5);
         mailbox_transaction t;
-        t.change_flags(uid_set{{2, 4}}, {flag_mode::add, flag::deleted, {}, {}}).expunge(uid_set{{2, 2}, {4, 4}}, true).append(message(6));
+        t.change_flags(uid_set{{2, 4}}, {flag_mode::add, flag::deleted, {}, {}})
+            .expunge(uid_set{{2, 2}, {4, 4}}, true)
+            .append(message(6));
         co_await a.propose(t.bytes(), durability::none);
         CHECK(v.messages() == 5);
         CHECK(v.uid(4) == 4);

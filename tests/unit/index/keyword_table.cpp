@@ -91,7 +91,7 @@ TEST_CASE("keyword_table: cut or senseless bytes are refused") {
         return !part.decode(names, bytes);
     };
     CHECK(!refused(2, 0, 1));
-    CHECK(refused(2, 1, 0));            // does not ascend
+    CHECK(refused(2, 1, 0));  // does not ascend
     CHECK(refused(2, 1, 1));
     CHECK(refused(1, 4));               // no such name
     CHECK(refused(0));                  // the empty set, which is always there

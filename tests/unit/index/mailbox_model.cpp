@@ -30,7 +30,8 @@ std::uint64_t from_environment(char const* name, std::uint64_t otherwise) {
 class page_copy {
 public:
     page_copy() = default;
-    explicit page_copy(bytes_view bytes) : size_(bytes.size()), bytes_(static_cast<std::byte*>(::operator new(size_, alignment))) {
+    explicit page_copy(bytes_view bytes)
+        : size_(bytes.size()), bytes_(static_cast<std::byte*>(::operator new(size_, alignment))) {
         std::copy(bytes.begin(), bytes.end(), bytes_.get());
     }
     std::span<std::byte> bytes() const { return {bytes_.get(), size_}; }
@@ -113,8 +114,10 @@ public:
         for (std::uint32_t n = 1; n <= list_.size(); ++n) {
             auto const uid = list_[n - 1];
             all.add(uid);
-            if (view_.uid(n) != uid || view_.number(uid) != n) FAIL("message ", n, " is uid ", view_.uid(n), " and not ", uid);
-            if (!std::binary_search(list_.begin(), list_.end(), uid + 1) && view_.number(uid + 1)) FAIL("uid ", uid + 1, " is not shown");
+            if (view_.uid(n) != uid || view_.number(uid) != n)
+                FAIL("message ", n, " is uid ", view_.uid(n), " and not ", uid);
+            if (!std::binary_search(list_.begin(), list_.end(), uid + 1) && view_.number(uid + 1))
+                FAIL("uid ", uid + 1, " is not shown");
         }
         CHECK(view_.uids() == all);
         CHECK(!view_.number(0));
@@ -168,7 +171,7 @@ struct character {
     std::uint32_t expunge_share = 4;  // one step in so many
     std::size_t keyword_count = 150;
     std::size_t messages_max = 300;
-    bool unique_sets = false;         // flag changes make ever new sets of keywords
+    bool unique_sets = false;  // flag changes make ever new sets of keywords
 };
 
 class history {
@@ -224,24 +227,36 @@ private:
             return;
         }
         switch (pick(12)) {
-            case 0: case 1: case 2:
+            case 0:
+            case 1:
+            case 2:
                 for (auto n = 1 + pick(how_.append_max); n > 0; --n) steps.push_back(append_step{message()});
                 break;
-            case 3: case 4: case 5: case 6: {
+            case 3:
+            case 4:
+            case 5:
+            case 6: {
                 flag_change c{static_cast<flag_mode>(pick(3)), some_flags(), keywords(), {}};
                 if (one_in(4)) c.unchanged_since = some_modseq();
                 steps.push_back(flags_step{some_uids(), c});
                 break;
             }
             case 7:
-                if (one_in(10)) steps.push_back(raise_step{static_cast<std::uint32_t>(pick(100)), static_cast<uid_t>(model_.uid_next + pick(10) - std::min<std::uint64_t>(4, model_.uid_next))});
+                if (one_in(10))
+                    steps.push_back(raise_step{
+                        static_cast<std::uint32_t>(pick(100)),
+                        static_cast<uid_t>(model_.uid_next + pick(10) - std::min<std::uint64_t>(4, model_.uid_next))});
                 break;
-            case 8: steps.push_back(metadata_step{"key" + std::to_string(pick(5)), one_in(3) ? std::nullopt : std::optional(std::string(pick(20), 'v'))}); break;
+            case 8:
+                steps.push_back(metadata_step{"key" + std::to_string(pick(5)),
+                                              one_in(3) ? std::nullopt : std::optional(std::string(pick(20), 'v'))});
+                break;
             case 9: steps.push_back(cache_step{some_uid(), random_()}); break;
             default: {
                 auto const uid = some_uid();
                 auto const it = model_.messages.find(uid);
-                auto const id = it != model_.messages.end() && !one_in(4) ? it->second.entry.id : guid::from_words(1, random_());
+                auto const id =
+                    it != model_.messages.end() && !one_in(4) ? it->second.entry.id : guid::from_words(1, random_());
                 steps.push_back(relocate_step{uid, id, {random_(), random_()}});
             }
         }
@@ -301,7 +316,8 @@ private:
     void happen() {
         if (one_in(20)) reload();
         if (one_in(20)) late_.load(live_.state.dump());
-        if (one_in(60)) both([](mailbox_state& s) { s.stream().restart(guid::from_words(3, s.stream().at.epoch)); }), model_.restart();
+        if (one_in(60))
+            both([](mailbox_state& s) { s.stream().restart(guid::from_words(3, s.stream().at.epoch)); }), model_.restart();
         if (one_in(30)) both([](mailbox_state& s) { s.skip_ids(5); }), model_.uid_next += 5;
         if (clients_.size() < 4 && one_in(10)) clients_.emplace_back(live_.state);
         if (!clients_.empty() && one_in(50)) clients_.pop_front();
@@ -349,7 +365,8 @@ private:
         CHECK(std::map<std::string, std::string>(s.metadata().begin(), s.metadata().end()) == model_.metadata);
         std::vector<uid_t> uids;
         s.for_each(1, uid_max, [&](std::size_t row) { uids.push_back(s.rows().uid[row]); });
-        CHECK(std::equal(uids.begin(), uids.end(), model_.messages.begin(), model_.messages.end(), [](uid_t u, auto const& m) { return u == m.first; }));
+        CHECK(std::equal(uids.begin(), uids.end(), model_.messages.begin(), model_.messages.end(),
+                         [](uid_t u, auto const& m) { return u == m.first; }));
     }
     void check_row(uid_t uid, model_message const& m) const {
         auto const& s = live_.state;
@@ -358,9 +375,10 @@ private:
         auto const row = s.rows().get(*found);
         std::set<std::string> keywords;
         for (auto k : s.keywords().members(row.keyword_set)) keywords.insert(folded(s.keywords().names()[k]));
-        bool const same = row.flags == std::uint32_t(m.entry.flags) && row.modseq == m.modseq && keywords == m.keywords && row.size == m.entry.size &&
-                          row.received_ms == m.entry.received_ms && row.saved_ms == m.saved_ms && row.id == m.entry.id && row.where == m.entry.where &&
-                          row.cache == m.cache && row.dot == message_dot{m.dot.origin.node, m.part, m.dot.origin.incarnation, m.dot.counter};
+        bool const same = row.flags == std::uint32_t(m.entry.flags) && row.modseq == m.modseq && keywords == m.keywords &&
+                          row.size == m.entry.size && row.received_ms == m.entry.received_ms && row.saved_ms == m.saved_ms &&
+                          row.id == m.entry.id && row.where == m.entry.where && row.cache == m.cache &&
+                          row.dot == message_dot{m.dot.origin.node, m.part, m.dot.origin.incarnation, m.dot.counter};
         if (!same) FAIL("the row of uid ", uid, " is wrong");
     }
     // I5: live, loaded-and-replayed, and loaded just now.
@@ -404,5 +422,6 @@ TEST_CASE("mailbox_state: the same where most is expunged again, and rows are sw
     CHECK(compactions > 0);
 }
 TEST_CASE("mailbox_state: the same where keywords make ever new sets") {
-    run_histories({.append_max = 20, .expunge_share = 6, .keyword_count = 400, .messages_max = 60, .unique_sets = true}, 4, 400);
+    run_histories({.append_max = 20, .expunge_share = 6, .keyword_count = 400, .messages_max = 60, .unique_sets = true}, 4,
+                  400);
 }

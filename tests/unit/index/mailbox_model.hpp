@@ -20,17 +20,39 @@
 namespace mailfs::test {
 
 inline std::string folded(std::string name) {
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     return name;
 }
 
-struct append_step { message_entry message; };
-struct flags_step { uid_set uids; flag_change change; };
-struct expunge_step { uid_set uids; bool only_deleted; };
-struct raise_step { std::uint32_t uid_validity; uid_t uid_next; };
-struct metadata_step { std::string key; std::optional<std::string> value; };
-struct cache_step { uid_t uid; std::uint64_t where; };
-struct relocate_step { uid_t uid; guid id; mail_location where; };
+struct append_step {
+    message_entry message;
+};
+struct flags_step {
+    uid_set uids;
+    flag_change change;
+};
+struct expunge_step {
+    uid_set uids;
+    bool only_deleted;
+};
+struct raise_step {
+    std::uint32_t uid_validity;
+    uid_t uid_next;
+};
+struct metadata_step {
+    std::string key;
+    std::optional<std::string> value;
+};
+struct cache_step {
+    uid_t uid;
+    std::uint64_t where;
+};
+struct relocate_step {
+    uid_t uid;
+    guid id;
+    mail_location where;
+};
 using step = std::variant<append_step, flags_step, expunge_step, raise_step, metadata_step, cache_step, relocate_step>;
 
 inline void encode(format::mailbox_transaction& t, step const& any) {
@@ -76,8 +98,7 @@ struct mailbox_model {
         ++at.n;
         changed.clear(), modified.clear(), expunged.clear(), appended.clear();
         std::uint32_t part = 0;
-        for (auto const& any : steps)
-            std::visit([&](auto const& s) { take(s, id, when, part); }, any);
+        for (auto const& any : steps) std::visit([&](auto const& s) { take(s, id, when, part); }, any);
     }
 
     void restart() { at = {at.epoch + 16, 0}; }
@@ -99,7 +120,8 @@ private:
     std::set<std::string> known(std::vector<std::string> const& keywords, bool make) {
         std::set<std::string> out;
         for (auto const& k : keywords) {
-            if (make && std::none_of(names.begin(), names.end(), [&](auto const& n) { return folded(n) == folded(k); })) names.push_back(k);
+            if (make && std::none_of(names.begin(), names.end(), [&](auto const& n) { return folded(n) == folded(k); }))
+                names.push_back(k);
             out.insert(folded(k));
         }
         return out;
@@ -128,9 +150,7 @@ private:
                     m.entry.flags = m.entry.flags & ~s.change.flags;
                     for (auto const& w : words) m.keywords.erase(w);
                     break;
-                case flag_mode::replace:
-                    m.entry.flags = s.change.flags;
-                    m.keywords = words;
+                case flag_mode::replace: m.entry.flags = s.change.flags; m.keywords = words;
             }
             if (before == std::pair(m.entry.flags, m.keywords)) return;
             m.modseq = at.modseq();
@@ -150,8 +170,10 @@ private:
         uid_next = std::max<std::uint64_t>(uid_next, s.uid_next);
     }
     void take(metadata_step const& s, mailfs::dot const&, mailfs::stamp, std::uint32_t&) {
-        if (s.value) metadata[s.key] = *s.value;
-        else metadata.erase(s.key);
+        if (s.value)
+            metadata[s.key] = *s.value;
+        else
+            metadata.erase(s.key);
     }
     void take(cache_step const& s, mailfs::dot const&, mailfs::stamp, std::uint32_t&) {
         if (auto const it = messages.find(s.uid); it != messages.end()) it->second.cache = s.where;

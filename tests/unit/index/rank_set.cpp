@@ -26,8 +26,10 @@ void check(rank_set const& set, std::set<std::size_t> const& model, std::size_t 
     set.for_each_absent_run(end, [&](std::size_t first, std::size_t last) { runs.emplace_back(first, last); });
     for (std::size_t row = 0; row < end; ++row) {
         if (model.contains(row)) continue;
-        if (!expected.empty() && expected.back().second == row) ++expected.back().second;
-        else expected.emplace_back(row, row + 1);
+        if (!expected.empty() && expected.back().second == row)
+            ++expected.back().second;
+        else
+            expected.emplace_back(row, row + 1);
     }
     CHECK(runs == expected);
 }

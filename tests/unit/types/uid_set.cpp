@@ -26,8 +26,10 @@ TEST_CASE("uid_set: ranges in any order make the same set as their numbers one b
         std::set<uid_t> model;
         for (auto n = random() % 12; n > 0; --n) {
             auto const first = static_cast<uid_t>(1 + random() % 60), last = static_cast<uid_t>(first + random() % 9);
-            if (random() % 2 == 0) set.add(first, last);
-            else set.add(last, first);
+            if (random() % 2 == 0)
+                set.add(first, last);
+            else
+                set.add(last, first);
             for (auto u = first; u <= last; ++u) model.insert(u);
             CHECK(set == of(model));
         }
@@ -72,7 +74,8 @@ TEST_CASE("uid_set: parse reads sequence sets and refuses all else") {
     CHECK(uid_set::parse("*", 9) == uid_set::one(9));
     CHECK(uid_set::parse("12:*", 9) == uid_set{{9, 12}});
     CHECK(uid_set::parse("*", 0) == uid_set::one(1));
-    for (auto const* text : {"", ",", "1,", ",1", "0", "1:0", "1:", ":1", "1:2:3", "a", "1 ", "-1", "+1", "4294967296", "**", "1;2"}) {
+    for (auto const* text :
+         {"", ",", "1,", ",1", "0", "1:0", "1:", ":1", "1:2:3", "a", "1 ", "-1", "+1", "4294967296", "**", "1;2"}) {
         CAPTURE(text);
         CHECK(!uid_set::parse(text, 9));
     }
