@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/error.hpp>
 #include <mailfs/fs/filesystem.hpp>
 
 #include <asio/awaitable.hpp>
@@ -26,18 +27,20 @@ public:
 
     change_watch(Fs fs, std::string directory) : fs_(std::move(fs)), directory_(std::move(directory)) {}
 
-    /// Ended by Asio's cancellation, with operation_aborted.
+    /// Ended by Asio's cancellation, with operation_aborted. Throws not_found when the directory is gone.
     asio::awaitable<void> changed() {
         if constexpr (watchable_filesystem<Fs>) {
             if (watch_) {
                 co_await watch_->changed();
-            } else {
-                watch_.emplace(co_await fs_.watch_directory(directory_));
+                co_return;
             }
-        } else {
-            asio::steady_timer timer(co_await asio::this_coro::executor, poll_interval);
-            co_await timer.async_wait(asio::use_awaitable);
+            if (!must_poll_) {
+                co_await begin();
+                co_return;
+            }
         }
+        asio::steady_timer timer(co_await asio::this_coro::executor, poll_interval);
+        co_await timer.async_wait(asio::use_awaitable);
     }
 
 private:
@@ -52,8 +55,19 @@ private:
         using type = typename F::watch;
     };
 
+    // A host has only so many watches (inotify: 128 for a user by default): whoever gets none polls.
+    asio::awaitable<void> begin() {
+        try {
+            watch_.emplace(co_await fs_.watch_directory(directory_));
+        } catch (error const& e) {
+            if (e.code() != errc::io && e.code() != errc::not_supported) throw;
+            must_poll_ = true;
+        }
+    }
+
     Fs fs_;
     std::string directory_;
+    bool must_poll_ = false;
     std::optional<typename watch_of<Fs>::type> watch_;
 };
 
