@@ -9,7 +9,6 @@
 #include <mailfs/types/bytes.hpp>
 
 #include <algorithm>
-#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -157,7 +156,6 @@ public:
 
     /// Throws corrupt or newer_version, naming file and offset. Reads the head alone.
     snapshot_reader(std::span<std::byte> file, std::string_view name) : file_(file), name_(name) {
-        assert(reinterpret_cast<std::uintptr_t>(file.data()) % snapshot_alignment == 0);
         if (file.size() < sizeof header_) fail(errc::corrupt, file.size(), "ends inside the snapshot header");
         header_ = load<snapshot_header>(file);
         if (std::memcmp(header_.magic, snapshot_magic.data(), sizeof header_.magic) != 0) fail(errc::corrupt, 0, "is not a mailfs snapshot");

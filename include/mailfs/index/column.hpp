@@ -8,6 +8,7 @@
 #include <mailfs/types/bytes.hpp>
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -38,7 +39,9 @@ public:
     /// The mapped part, which lives at least as long as this.
     column(format::snapshot_reader::found const& in, std::shared_ptr<snapshot_source> source)
         : base_(reinterpret_cast<T*>(in.bytes.data()), in.bytes.size() / sizeof(T)), checksums_(in.checksums),
-          unchecked_(checksums_.size(), true), source_(std::move(source)), offset_(in.offset) {}
+          unchecked_(checksums_.size(), true), source_(std::move(source)), offset_(in.offset) {
+        assert(reinterpret_cast<std::uintptr_t>(in.bytes.data()) % alignof(T) == 0);
+    }
 
     std::size_t size() const noexcept { return base_.size() + tail_.size(); }
 
@@ -90,12 +93,16 @@ public:
         return in.bytes.size() == base_.size() * sizeof(T) && in.checksums == checksums_;
     }
     /// Puts the bytes of `in`, which is_like() it, in the place of damaged ones. What was checked before is left alone.
-    void mend(format::snapshot_reader::found const& in) {
+    /// False: `in` is damaged itself.
+    bool mend(format::snapshot_reader::found const& in) {
+        bool whole = true;
         for (std::size_t b = 0; b < unchecked_.size(); ++b) {
             if (passes(b)) continue;
             auto const to = std::as_writable_bytes(block(b));
             std::copy_n(in.bytes.begin() + static_cast<std::ptrdiff_t>(b * block_rows * sizeof(T)), to.size(), to.begin());
+            whole = passes(b) && whole;
         }
+        return whole;
     }
 
 private:

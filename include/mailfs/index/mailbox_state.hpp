@@ -486,10 +486,12 @@ inline void mailbox_state::mend(std::span<std::byte> good, std::string_view name
     each([&](auto& c, auto const& found) {
         if (!c.is_like(found)) in.fail(errc::corrupt, found.offset, "a damaged snapshot was made again, and came out different");
     });
-    each([](auto& c, auto const& found) { c.mend(found); });
+    each([&](auto& c, auto const& found) {
+        if (!c.mend(found)) in.fail(errc::corrupt, found.offset, "a damaged snapshot was made again, and came out damaged");
+    });
     if (source_) source_->damaged = false;
 }
 
-static_assert(state_machine<mailbox_state>);
+static_assert(mendable_machine<mailbox_state>);
 
 }  // namespace mailfs

@@ -91,12 +91,14 @@ public:
     std::uint64_t offset() const noexcept { return segment_ ? segment_->replay.position() : 0; }  ///< read up to here
     std::uint64_t bytes_lost() const noexcept { return lost_ + (segment_ ? segment_->replay.bytes_lost() : 0); }
     std::uint64_t loads() const noexcept { return loads_; }  ///< how often the state was taken from files; ids keep their meaning
+    std::uint64_t mended() const noexcept { return mended_; }  ///< how often a damaged snapshot was made again from an older one
 
     /// Applies what others appended; true: there was something. One read when there is not.
     asio::awaitable<bool> catch_up() {
         if (!turns_.try_take()) co_await turns_.wait();
         detail::turn const mine(turns_);
         if (!segment_) co_await reload();
+        if (is_damaged()) co_await mend();
         auto const before = std::pair(segment_->number, segment_->replay.position());
         for (int i = 0; i < crossings_max; ++i) {
             co_await read_on();
@@ -241,10 +243,27 @@ private:
         auto const begin = s.replay.position();
         while (true) {
             auto const rest = region.subspan(static_cast<std::size_t>(s.replay.position() - begin));
-            auto const halt = s.replay.feed(rest);
+            std::exception_ptr damage;
+            auto const halt = try_feed(s, rest, damage);
+            if (damage) {
+                bool const mended = co_await mend();
+                if (mended) continue;
+                bool const newer = co_await has_newer_snapshot();
+                if (newer) co_return replay_halt::voided;
+                std::rethrow_exception(damage);
+            }
             if (halt != replay_halt::id_limit) co_return halt;
             co_await sync_now(s);
             s.replay.covered(begin + region.size());
+        }
+    }
+    replay_halt try_feed(segment& s, bytes_view rest, std::exception_ptr& damage) const {
+        try {
+            return s.replay.feed(rest);
+        } catch (error const&) {
+            if (!is_damaged()) throw;
+            damage = std::current_exception();
+            return replay_halt::end;
         }
     }
 
@@ -333,9 +352,12 @@ private:
             } catch (error const& e) {
                 if (e.code() == errc::newer_version) throw;
                 damage = std::current_exception();
+                distrusted_.push_back(n);
                 continue;
             }
             mapping_.emplace(std::move(mapping));
+            mapped_ = n;
+            beyond_mending_ = false;
             snapshot_size_ = mapping_->bytes().size();
             co_return co_await replay_from(names, n, true);
         }
@@ -350,6 +372,7 @@ private:
         if (!loaded) {
             machine_.reset(format::get_guid(first->header.object));
             mapping_.reset();
+            mapped_ = 0;
             snapshot_size_ = 0;
         }
         if (format::get_guid(first->header.object) != machine_.object())
@@ -364,11 +387,66 @@ private:
             if (!segment_->replay.sealed())
                 throw error(errc::corrupt, path(log_name(segment_->number)), segment_->replay.position(), "ends before the seal that its successor names");
             enter(std::move(*next));
-            if (!names.has_snapshot(segment_->number)) co_await leave_snapshot();
+            if (segment_->number == stop_at_) co_return true;
+            if (!names.has_snapshot(segment_->number) || is_distrusted(segment_->number)) co_await leave_snapshot();
         }
         if (segment_->number <= names.newest()) co_return true;
         auto const now = co_await list_logs(fs_, directory_);  // a name that came since is trusted as little as in cross()
         co_return now.newest() <= segment_->number;
+    }
+
+    // --- a snapshot that proves damaged while it is in use -----------------------------------------------------
+
+    bool is_damaged() const noexcept {
+        if constexpr (mendable_machine<M>) return machine_.damaged();
+        else return false;
+    }
+    bool is_distrusted(std::uint64_t n) const noexcept { return std::find(distrusted_.begin(), distrusted_.end(), n) != distrusted_.end(); }
+
+    // Makes the snapshot that machine_ stands on again, from the generation before, and puts what was damaged into its
+    // place in memory: equal streams make equal snapshots, so rows, views and numbers stay. False: there is nothing to make
+    // it from; rotation_failure() tells why.
+    asio::awaitable<bool> mend() {
+        if constexpr (mendable_machine<M>) {
+            if (beyond_mending_) co_return false;
+            beyond_mending_ = true;  // till it has been done: trying again at every call would cost a replay each
+            std::vector<std::byte> good;
+            try {
+                good = co_await make_again(mapped_);
+                machine_.mend(good, path(snapshot_name(mapped_)));
+            } catch (error const&) {
+                rotation_failure_ = std::current_exception();
+                co_return false;
+            }
+            beyond_mending_ = false;
+            ++mended_;
+            co_await replace_snapshot(mapped_, good);
+        }
+        co_return !is_damaged();
+    }
+    asio::awaitable<std::vector<std::byte>> make_again(std::uint64_t number) {
+        auto const other = std::make_unique<on>(fs_, host_, directory_, options_);
+        other->stop_at_ = number;
+        auto names = co_await list_logs(fs_, directory_);
+        std::erase_if(names.snapshots, [&](std::uint64_t n) { return n >= number; });
+        bool const there = co_await other->load_from(names);
+        if (!there || other->segment_->number != number)
+            throw error(errc::corrupt, path(snapshot_name(number)), "is damaged, and what it was made of is gone");
+        co_return other->machine_.dump();
+    }
+    // On disk too, so that the next one who opens it finds it whole. Others may do the same at the same time.
+    asio::awaitable<void> replace_snapshot(std::uint64_t number, bytes_view good) {
+        auto const name = path(snapshot_name(number));
+        try {
+            bool const was_there = co_await fs_.remove(name);
+            if (was_there) co_await fs_.create(name, good, durability::stored);
+        } catch (error const&) {
+            rotation_failure_ = std::current_exception();
+        }
+    }
+    asio::awaitable<bool> has_newer_snapshot() {
+        auto const names = co_await list_logs(fs_, directory_);
+        co_return !names.snapshots.empty() && names.snapshots.back() > mapped_ && names.has_log(names.snapshots.back());
     }
 
     // --- writing ---------------------------------------------------------------------------------------------
@@ -436,13 +514,14 @@ private:
         std::uint64_t at = 0;
         try {
             at = co_await s.file.append(record_);
-        } catch (std::system_error const&) {
+            if (transaction && at == s.replay.position()) {
+                s.replay.apply_own(own);
+                co_return;
+            }
+        } catch (std::system_error const&) {  // of the append, or the snapshot proves damaged where the record needs it
             failure = std::current_exception();
         }
-        if (!failure && transaction && at == s.replay.position())
-            s.replay.apply_own(own);
-        else
-            co_await find_out(failure, transaction, at);
+        co_await find_out(failure, transaction, at);
     }
 
     void encode(std::vector<std::byte>& out, segment const& s, format::record_header record, bytes_view payload) const {
@@ -571,11 +650,24 @@ private:
             rotation_failure_ = std::current_exception();
         }
     }
+    asio::awaitable<std::vector<std::byte>> dump() {
+        try {
+            co_return machine_.dump();
+        } catch (error const&) {
+            if (!is_damaged()) throw;
+        }
+        co_await mend();
+        co_return machine_.dump();
+    }
     // The state stands at the start of segment_: nothing of the file has been applied.
     asio::awaitable<void> write_snapshot() {
         auto const number = segment_->number;
-        auto const bytes = machine_.dump();
+        auto const bytes = co_await dump();
         auto const name = path(snapshot_name(number));
+        if (is_distrusted(number)) {
+            co_await fs_.remove(name);
+            std::erase(distrusted_, number);
+        }
         co_await fs_.create(name, bytes, durability::stored);
         snapshot_size_ = bytes.size();
         auto const names = co_await list_logs(fs_, directory_);
@@ -594,6 +686,11 @@ private:
     log_options options_;
     std::optional<typename Fs::file::mapping> mapping_;  // what machine_ stands on: declared before it, dies after it
     M machine_;
+    std::uint64_t mapped_ = 0;               // number of the snapshot in mapping_
+    std::uint64_t stop_at_ = 0;              // load no farther than the start of this file; 0: load all
+    std::vector<std::uint64_t> distrusted_;  // snapshots on disk that failed their checks
+    bool beyond_mending_ = false;            // what mapping_ holds was found damaged, and nothing is there to mend it
+    std::uint64_t mended_ = 0;
     std::shared_ptr<segment> segment_;
     std::uint64_t snapshot_size_ = 0;
     std::uint64_t lost_ = 0;

@@ -40,4 +40,13 @@ concept state_machine =
                                                                    // written to; throws error (corrupt, newer_version)
     };
 
+/// A machine that works on the bytes of its snapshot, and may find them damaged only when it uses them: it throws corrupt
+/// then, is as it was before, and says so until it is mended.
+template <class M>
+concept mendable_machine = state_machine<M> && requires(M m, M const c, std::span<std::byte> good, std::string_view name) {
+    { c.damaged() } -> std::same_as<bool>;
+    { m.mend(good, name) };  // `good`: the snapshot that load() took, as it was written; whatever was found damaged is
+                             // replaced, all else stays. Throws corrupt when it is not that snapshot
+};
+
 }  // namespace mailfs
