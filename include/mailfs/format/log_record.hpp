@@ -164,6 +164,13 @@ inline std::optional<record_view> decode_record(bytes_view bytes, std::uint32_t 
     return record_view{h, payload};
 }
 
+/// These bytes, in front of a record or of the end, are the head of a record that was never whole: what a killed writer left.
+inline bool is_torn(bytes_view bytes, std::uint32_t seed) noexcept {
+    if (bytes.size() <= sizeof(record_header)) return true;  // a transaction is longer
+    auto const h = load<record_header>(bytes);
+    return h.header_checksum == record_header_checksum(h, seed) && h.size > bytes.size();
+}
+
 /// Offset of the next valid record at or after `from`, at any byte; bytes.size() when there is none. Linear: a
 /// candidate costs its own length only when its header passes a checksum that strangers cannot make.
 inline std::size_t find_record(bytes_view bytes, std::size_t from, std::uint32_t seed) noexcept {

@@ -103,6 +103,7 @@ private:
     struct item {
         std::uint64_t first = 0, last = 0;  // offsets in the file
         bool damage = false;
+        bool torn = false;  // damage that is the head of a record, so that it never took anything
         format::record_view record{};
     };
 
@@ -113,21 +114,21 @@ private:
         for (std::size_t at = 0; at < region.size();) {
             auto const record = format::decode_record(region.subspan(at), seed_);
             if (record) {
-                items_.push_back({position_ + at, position_ + at + record->header.size, false, *record});
+                items_.push_back({position_ + at, position_ + at + record->header.size, false, false, *record});
                 attested_ = std::max(attested_, std::min<std::uint64_t>(record->header.synced, position_ + at));
                 at += record->header.size;
                 continue;
             }
             auto const next = format::find_record(region, at + 1, seed_);
-            add_damage(position_ + at, position_ + next);
+            add_damage(position_ + at, position_ + next, format::is_torn(region.subspan(at, next - at), seed_));
             at = next;
         }
     }
     // What is lost of the seal, when its place is known, is apart from what is lost before it.
-    void add_damage(std::uint64_t first, std::uint64_t last) {
+    void add_damage(std::uint64_t first, std::uint64_t last, bool torn) {
         bool const across = first < end_at_ && last > end_at_;
-        if (across) items_.push_back({first, end_at_, true, {}});
-        items_.push_back({across ? end_at_ : first, last, true, {}});
+        if (across) items_.push_back({first, end_at_, true, false, {}});
+        items_.push_back({across ? end_at_ : first, last, true, torn && !across, {}});
     }
 
     void collect_scars() {
@@ -208,7 +209,7 @@ private:
         if (doubtful) return replay_halt::doubt;
         if (tail && d.last != end_at_) return replay_halt::end;
         if (!is_void(d.first)) {
-            make_up(i);
+            if (!it.torn) make_up(i);
             if (raw) {
                 open_damage_.push_back(d);
                 covered_ = 0;

@@ -23,10 +23,12 @@ namespace mailfs::test {
 
 /// One step of a tiny transaction.
 struct tiny_step {
-    enum kind_type : std::uint32_t { append = 1, mark = 2, forbid = 3 };
+    enum kind_type : std::uint32_t { append = 1, mark = 2, forbid = 3, allocate = 4 };
     le32 kind;
     le32 id;     // mark: which
-    le64 value;  // append: the message; mark: the message that the writer meant
+    le64 value;  // append: the message; mark: the message that the writer meant; allocate: how many ids, as messages that are gone
+
+    std::uint32_t ids() const noexcept { return kind == append ? 1 : kind == allocate ? static_cast<std::uint32_t>(value) : 0; }
 };
 static_assert(sizeof(tiny_step) == 16);
 
@@ -59,7 +61,7 @@ public:
     void skip_ids(std::uint32_t n) noexcept { next_id_ = n > 0xffff'ffffU - next_id_ ? 0xffff'ffffU : next_id_ + n; }
 
     static std::uint32_t next_id_after(std::uint32_t next, format::record_view const& r) {
-        for (auto const& s : steps(r.payload)) next += s.kind == tiny_step::append ? 1U : 0U;
+        for (auto const& s : steps(r.payload)) next += s.ids();
         return next;
     }
     admission apply(format::record_view const& r, outcome* out) {
@@ -71,6 +73,8 @@ public:
             if (s.kind == tiny_step::append) {
                 if (out != nullptr && out->first_id == 0) out->first_id = next_id_;
                 messages[next_id_++] = {s.value, false};
+            } else if (s.kind == tiny_step::allocate) {
+                skip_ids(s.ids());
             } else if (auto const at = messages.find(s.id); at != messages.end()) {
                 if (at->second.value != s.value) mark_went_astray = true;
                 at->second.marked = true;
@@ -134,6 +138,11 @@ public:
     static tiny_transaction mark(std::uint32_t id, std::uint64_t meant) {
         tiny_transaction t;
         t.steps_.push_back({tiny_step::mark, id, meant});
+        return t;
+    }
+    static tiny_transaction allocate(std::uint64_t count) {
+        tiny_transaction t;
+        t.steps_.push_back({tiny_step::allocate, 0, count});
         return t;
     }
     bytes_view bytes() const noexcept { return std::as_bytes(std::span(steps_)); }

@@ -270,6 +270,19 @@ TEST_CASE("restart: a later one may void an earlier one, with all that relied on
     CHECK(r.state.stream().boot == boot_number(3));
 }
 
+TEST_CASE("restart: behind a seal that an earlier one voided, the next boot's counts too") {
+    log_bytes log;
+    auto const doubt = log.garbage(24);
+    log.seal();
+    log.restart(1, 2, doubt);
+    log.message(10);
+    log.restart(2, 3, log.end());
+    log.message(20);
+    reader r(3);
+    CHECK(r.feed(log) == replay_halt::end);
+    CHECK(r.messages() == ids{{1 + unsynced_ids_max, 10}, {2 + 2 * unsynced_ids_max, 20}});
+}
+
 TEST_CASE("restart: one that voids what was applied asks for the state anew") {
     log_bytes log;
     log.message(10);
@@ -378,6 +391,22 @@ TEST_CASE("base: damage that took nothing, and damage that nobody tells of, take
     reader r;
     CHECK(r.feed(log) == replay_halt::end);
     CHECK(r.messages() == ids{{1, 10}, {2, 20}, {3, 30}, {4, 50}});
+}
+
+TEST_CASE("base: a torn record took nothing, so what a base tells of belongs to the damage behind it") {
+    for (std::size_t size = 1; size < 80; ++size) {
+        log_bytes log;
+        log.message(10);
+        log.torn(size);
+        auto const between = log.message(20);
+        auto const rotten = log.message(30, {.offset = between, .next_id = 2, .n = 1});
+        auto const last = log.message(40);
+        log.message(50, {.offset = last, .next_id = 4, .n = 3});
+        log.rot(rotten + 64);
+        reader r;
+        CHECK(r.feed(log) == replay_halt::end);
+        CHECK(r.messages() == ids{{1, 10}, {2, 20}, {4, 40}, {5, 50}});
+    }
 }
 
 TEST_CASE("base: a count of transactions from another epoch is no measure") {
