@@ -12,7 +12,7 @@ build=$source/build-demo
 sh "$source/tests/install_deps.sh" demo
 if [ ! -f "$build/build.ninja" ]; then
     echo "Setting up the build in $build"
-    meson setup "$build" "$source" -Dbuildtype=release -Doptimization=2 -Dwerror=false -Dtests=false -Dbench=false </dev/null >"$source/build-demo.log" 2>&1 || {
+    meson setup "$build" "$source" -Doptimization=2 -Ddebug=false -Dwerror=false -Dtests=false -Dbench=false </dev/null >"$source/build-demo.log" 2>&1 || {
         cat "$source/build-demo.log"
         exit 1
     }
