@@ -2,10 +2,9 @@
 // Little-endian integers whose byte order is in the type, not in the machine.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <concepts>
-#include <cstddef>
-#include <cstring>
 
 namespace mailfs {
 
@@ -18,25 +17,16 @@ class little {
 public:
     constexpr little() noexcept = default;
     constexpr little(T value) noexcept { *this = value; }  // NOLINT: implicit by design
+    // One move each: compilers do not see through a loop over octets.
     constexpr little& operator=(T value) noexcept {
-        auto bits = static_cast<std::make_unsigned_t<T>>(value);
-        for (auto& octet : octets_) {
-            octet = static_cast<unsigned char>(bits & 0xff);
-            if constexpr (sizeof(T) > 1) bits = static_cast<std::make_unsigned_t<T>>(bits >> 8);
-        }
+        octets_ = std::bit_cast<octets>(value);
         return *this;
     }
-    constexpr operator T() const noexcept {
-        std::make_unsigned_t<T> bits = 0;
-        for (std::size_t i = sizeof(T); i-- > 0;) {
-            if constexpr (sizeof(T) > 1) bits = static_cast<std::make_unsigned_t<T>>(bits << 8);
-            bits = static_cast<std::make_unsigned_t<T>>(bits | octets_[i]);
-        }
-        return static_cast<T>(bits);
-    }
+    constexpr operator T() const noexcept { return std::bit_cast<T>(octets_); }
 
 private:
-    unsigned char octets_[sizeof(T)] = {};
+    using octets = std::array<unsigned char, sizeof(T)>;
+    octets octets_{};
 };
 
 using le16 = little<unsigned short>;
