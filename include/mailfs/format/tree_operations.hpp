@@ -139,8 +139,9 @@ inline tree_operation decode_tree_body(tree_operation_header const& header, byte
         case tree_operation_kind::create: {
             tree_fields<tree_create_layout> f(bytes);
             auto const name = f.text(f.layout.name_size);
-            return checked(f, tree_create{{f.layout.id}, f.layout.uid_validity, f.layout.use,
-                                          (header.flags & tree_if_absent) != 0, name});
+            return checked(
+                f,
+                tree_create{{f.layout.id}, f.layout.uid_validity, f.layout.use, (header.flags & tree_if_absent) != 0, name});
         }
         case tree_operation_kind::remove: {
             tree_fields<tree_remove_layout> f(bytes);
@@ -176,7 +177,8 @@ inline std::optional<tree_operation> take_tree_operation(bytes_view& bytes) noex
     auto const all = std::exchange(bytes, {});
     if (all.size() < sizeof header) return tree_malformed{};
     std::memcpy(&header, all.data(), sizeof header);
-    if (header.kind == 0 || header.size < sizeof header || header.size % 8 != 0 || header.size > all.size()) return tree_malformed{};
+    if (header.kind == 0 || header.size < sizeof header || header.size % 8 != 0 || header.size > all.size())
+        return tree_malformed{};
     bytes = all.subspan(header.size);
     return detail::decode_tree_body(header, all.first(header.size));
 }

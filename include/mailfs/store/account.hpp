@@ -110,13 +110,14 @@ public:
         transaction.remove({id});
         auto const operations = transaction.bytes();
         auto const outcome = co_await core_->tree.propose(operations, durability::stored);
-        if (outcome.verdict != tree_verdict::applied) core_->fail(detail::to_errc(outcome.verdict), canonical, "was removed or became INBOX");
+        if (outcome.verdict != tree_verdict::applied)
+            core_->fail(detail::to_errc(outcome.verdict), canonical, "was removed or became INBOX");
         co_await core_->discard_mailbox(id);
     }
 
-    /// Names below go along, in one transaction; names above the new one are made. Renaming INBOX moves its messages to a new
-    /// mailbox and leaves what is below where it is (RFC 9051, section 6.3.6): a crash in between leaves some in INBOX. Throws
-    /// not_found, exists, denied (into itself), bad_name (a name below would be too long).
+    /// Names below go along, in one transaction; names above the new one are made. Renaming INBOX moves its messages to a
+    /// new mailbox and leaves what is below where it is (RFC 9051, section 6.3.6): a crash in between leaves some in INBOX.
+    /// Throws not_found, exists, denied (into itself), bad_name (a name below would be too long).
     asio::awaitable<void> rename(std::string from, std::string to) {
         auto source = core_->canonical(from);
         auto target = core_->canonical(to);
@@ -141,7 +142,8 @@ public:
         transaction.subscribe({on, canonical});
         auto const operations = transaction.bytes();
         auto const outcome = co_await core_->tree.propose(operations, durability::stored);
-        if (outcome.verdict != tree_verdict::applied) core_->fail(detail::to_errc(outcome.verdict), canonical, "cannot be subscribed");
+        if (outcome.verdict != tree_verdict::applied)
+            core_->fail(detail::to_errc(outcome.verdict), canonical, "cannot be subscribed");
     }
 
     /// At its newest state. Throws not_found.
@@ -153,8 +155,17 @@ public:
     asio::awaitable<mailbox_status> status(std::string name) {
         auto const index = co_await find_index(name);
         auto const& state = index->state();
-        auto const& c = state.counters();
-        co_return mailbox_status{c.messages, c.unseen, c.deleted, c.bytes, state.uid_next(), state.uid_validity(), state.highest_modseq(), state.object()};
+        auto const& count = state.counters();
+        mailbox_status out;
+        out.messages = count.messages;
+        out.unseen = count.unseen;
+        out.deleted = count.deleted;
+        out.bytes = count.bytes;
+        out.uid_next = state.uid_next();
+        out.uid_validity = state.uid_validity();
+        out.highest_modseq = state.highest_modseq();
+        out.id = state.object();
+        co_return out;
     }
 
     /// Wakes when list() may have something new.

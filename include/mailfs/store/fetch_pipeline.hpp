@@ -41,13 +41,13 @@ struct mail {
 };
 
 struct fetch_options {
-    std::size_t window = 64;                               ///< reads under way at once, 1 at least
-    std::uint64_t bytes_max = std::uint64_t{64} << 20;     ///< of bodies under way; one is always, however long it is
+    std::size_t window = 64;                            ///< reads under way at once, 1 at least
+    std::uint64_t bytes_max = std::uint64_t{64} << 20;  ///< of bodies under way; one is always, however long it is
 };
 
-/// Reader: `read(uid) -> awaitable<std::vector<std::byte>>` and `size(uid) -> std::uint64_t`. N messages at latency L cost about
-/// ceil(N / window) x L. Belongs to the executor of the coroutine that calls next(); reads begin with the first call. When the
-/// pipeline is destroyed, reads under way are cancelled.
+/// Reader: `read(uid) -> awaitable<std::vector<std::byte>>` and `size(uid) -> std::uint64_t`. N messages at latency L cost
+/// about ceil(N / window) x L. Belongs to the executor of the coroutine that calls next(); reads begin with the first call.
+/// When the pipeline is destroyed, reads under way are cancelled.
 template <class Reader>
 class fetch_pipeline {
 public:
@@ -74,7 +74,8 @@ public:
             std::error_code ec;
             co_await s->wake->async_wait(asio::redirect_error(asio::use_awaitable, ec));
             auto const cancelled = co_await asio::this_coro::cancellation_state;
-            if (cancelled.cancelled() != asio::cancellation_type::none) throw std::system_error(asio::error::operation_aborted);
+            if (cancelled.cancelled() != asio::cancellation_type::none)
+                throw std::system_error(asio::error::operation_aborted);
         }
         s->under_way.pop_front();
         s->bytes -= first->size;

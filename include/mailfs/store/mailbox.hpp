@@ -49,7 +49,8 @@ public:
     using core_pointer = std::shared_ptr<detail::account_core<Index, Format>>;
 
     /// Made by account::open.
-    mailbox(core_pointer core, std::shared_ptr<Index> index) : core_(std::move(core)), index_(std::move(index)), view_(index_->make_view()) {}
+    mailbox(core_pointer core, std::shared_ptr<Index> index)
+        : core_(std::move(core)), index_(std::move(index)), view_(index_->make_view()) {}
     mailbox(mailbox&&) noexcept = default;
     mailbox& operator=(mailbox&& other) noexcept {  // a view goes before its index, so nothing is given up here
         std::swap(core_, other.core_);
@@ -75,7 +76,8 @@ public:
         co_await watch_->changed();
     }
 
-    /// The UID of the message. Throws too_big, no_space, ...; on an error it is not in the mailbox, except with may_have_happened.
+    /// The UID of the message. Throws too_big, no_space, ...; on an error it is not in the mailbox, except with
+    /// may_have_happened.
     asio::awaitable<uid_t> append(bytes_view message, append_options options = {}) {
         new_message const one{message, options.flags, std::move(options.keywords), options.received_ms};
         auto const uids = co_await append(std::span(&one, 1));
@@ -86,7 +88,8 @@ public:
     /// same of the index, when `stored`.
     asio::awaitable<std::vector<uid_t>> append(std::span<new_message const> messages) {
         if (messages.empty()) co_return std::vector<uid_t>{};
-        if (messages.size() > append_count_max) throw error(errc::too_big, directory(), "more messages than one append takes");
+        if (messages.size() > append_count_max)
+            throw error(errc::too_big, directory(), "more messages than one append takes");
         for (auto const& m : messages) detail::check_keywords(m.keywords, directory());
         auto const entries = co_await write_bodies(messages);
         format::mailbox_transaction transaction;
@@ -161,10 +164,12 @@ private:
         std::vector<mail_to_write> bodies;
         std::vector<message_entry> entries;
         for (auto const& m : messages) {
-            if (m.bytes.size() > detail::message_size_max) throw error(errc::too_big, directory(), "message of more than 4 GiB");
+            if (m.bytes.size() > detail::message_size_max)
+                throw error(errc::too_big, directory(), "message of more than 4 GiB");
             auto const received = m.received_ms == 0 ? now : m.received_ms;
             bodies.push_back({services.new_guid(), received, m.bytes, id()});
-            entries.push_back({bodies.back().id, {}, static_cast<std::uint32_t>(m.bytes.size()), received, m.flags, m.keywords});
+            entries.push_back(
+                {bodies.back().id, {}, static_cast<std::uint32_t>(m.bytes.size()), received, m.flags, m.keywords});
         }
         auto const places = co_await core_->mails.write(bodies, durability_wanted());
         for (std::size_t i = 0; i < entries.size(); ++i) entries[i].where = places[i];

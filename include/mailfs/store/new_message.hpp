@@ -50,7 +50,8 @@ inline constexpr std::uint64_t message_size_max = std::numeric_limits<std::uint3
 inline void check_keywords(std::vector<std::string> const& keywords, std::string_view where) {
     if (keywords.size() > keywords_per_change_max) throw error(errc::too_big, where, "more keywords than one change takes");
     for (auto const& k : keywords)
-        if (k.empty() || k.size() > format::keyword_size_max) throw error(errc::bad_name, where, "a keyword has 1 to 255 bytes");
+        if (k.empty() || k.size() > format::keyword_size_max)
+            throw error(errc::bad_name, where, "a keyword has 1 to 255 bytes");
 }
 
 inline std::vector<uid_t> consecutive(uid_t first, std::size_t count) {

@@ -20,17 +20,17 @@ namespace mailfs {
 
 /// A message is found when all parts hold; what is left as it is holds for every message.
 struct search_query {
-    std::optional<uid_set> uids;                 ///< among these
-    flag set = flag::none;                       ///< has all of these
-    flag unset = flag::none;                     ///< has none of these
-    std::vector<std::string> keywords_set;       ///< has all of these
-    std::vector<std::string> keywords_unset;     ///< has none of these
-    modseq_t modseq_min = 0;                     ///< MODSEQ at least
-    std::uint32_t size_min = 0;                  ///< bytes, at least
+    std::optional<uid_set> uids;              ///< among these
+    flag set = flag::none;                    ///< has all of these
+    flag unset = flag::none;                  ///< has none of these
+    std::vector<std::string> keywords_set;    ///< has all of these
+    std::vector<std::string> keywords_unset;  ///< has none of these
+    modseq_t modseq_min = 0;                  ///< MODSEQ at least
+    std::uint32_t size_min = 0;               ///< bytes, at least
     std::uint32_t size_max = std::numeric_limits<std::uint32_t>::max();
-    std::uint64_t received_min_ms = 0;           ///< milliseconds since 1970, at least
+    std::uint64_t received_min_ms = 0;  ///< milliseconds since 1970, at least
     std::uint64_t received_max_ms = std::numeric_limits<std::uint64_t>::max();
-    std::uint64_t saved_min_ms = 0;              ///< when it came into this mailbox
+    std::uint64_t saved_min_ms = 0;  ///< when it came into this mailbox
     std::uint64_t saved_max_ms = std::numeric_limits<std::uint64_t>::max();
 };
 
@@ -77,8 +77,8 @@ private:
 
 }  // namespace detail
 
-/// UIDs of the messages that a view shows and that match. No I/O; O(messages among the uids). A message that was expunged and
-/// whose row is gone is not found.
+/// UIDs of the messages that a view shows and that match. No I/O; O(messages among the uids). A message that was expunged
+/// and whose row is gone is not found.
 inline uid_set search_view(view const& shown, search_query const& query) {
     auto const& state = shown.state();
     auto const& rows = state.rows();

@@ -16,6 +16,7 @@
 
 #include <asio/awaitable.hpp>
 
+#include <concepts>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -36,6 +37,10 @@ public:
     using fs_type = typename Index::fs_type;
     using host_type = typename Index::host_type;
     using replication_type = typename Index::replication_type;
+    static_assert(std::same_as<typename Format::fs_type, fs_type>,
+                  "mailfs: the mail format and the index are on different filesystems");
+    static_assert(std::same_as<typename Format::host_type, host_type>,
+                  "mailfs: the mail format and the index have different hosts");
     using account_type = mailfs::account<Index, Format>;
     using mailbox_type = mailfs::mailbox<Index, Format>;
 
@@ -71,7 +76,8 @@ private:
         return std::move(*path);
     }
 
-    static asio::awaitable<std::shared_ptr<core_type>> load_account(std::shared_ptr<services_type> services, std::string directory, bool make) {
+    static asio::awaitable<std::shared_ptr<core_type>> load_account(std::shared_ptr<services_type> services,
+                                                                    std::string directory, bool make) {
         auto core = std::make_shared<core_type>(std::move(services), std::move(directory));
         bool there = co_await core->tree.open();
         if (!there && make) {

@@ -16,12 +16,12 @@
 
 namespace mailfs {
 
-inline constexpr std::size_t mailboxes_max = 65'536;           ///< in one tree
-inline constexpr std::size_t subscriptions_max = 65'536;       ///< names, of mailboxes or not
-inline constexpr std::size_t metadata_entries_max = 16'384;    ///< in one tree
-inline constexpr std::size_t metadata_key_size_max = 1024;     ///< bytes
-inline constexpr std::size_t metadata_value_size_max = 4096;   ///< bytes
-inline constexpr std::size_t tree_tombstones_max = 1024;       ///< of each kind; the oldest go first
+inline constexpr std::size_t mailboxes_max = 65'536;          ///< in one tree
+inline constexpr std::size_t subscriptions_max = 65'536;      ///< names, of mailboxes or not
+inline constexpr std::size_t metadata_entries_max = 16'384;   ///< in one tree
+inline constexpr std::size_t metadata_key_size_max = 1024;    ///< bytes
+inline constexpr std::size_t metadata_value_size_max = 4096;  ///< bytes
+inline constexpr std::size_t tree_tombstones_max = 1024;      ///< of each kind; the oldest go first
 
 /// When and by whom something was last changed: what a merge of two histories decides by.
 struct change_mark {

@@ -35,16 +35,16 @@ struct tree_snapshot_header {
     std::array<char, 8> magic{};
     le16 major;
     le16 minor;
-    le32 reserved_a;          // 0
+    le32 reserved_a;  // 0
     std::array<std::uint8_t, 16> object{};
-    le64 size;                // bytes of the whole snapshot
+    le64 size;  // bytes of the whole snapshot
     le64 features_required;
     le32 uid_validity_last;
     le32 mailbox_count;       // records follow the stream's bytes: mailboxes, subscriptions, metadata, each in
     le32 subscription_count;  // ascending order
     le32 metadata_count;
-    le32 reserved_b;          // 0
-    le32 checksum;            // CRC-32C of all before it, then of all behind it
+    le32 reserved_b;  // 0
+    le32 checksum;    // CRC-32C of all before it, then of all behind it
 };
 static_assert(sizeof(tree_snapshot_header) == 72 && offsetof(tree_snapshot_header, checksum) == 68);
 static_assert(std::has_unique_object_representations_v<tree_snapshot_header>);
@@ -89,7 +89,8 @@ inline change_mark from_record(change_mark_record const& r) noexcept {
     return {{r.stamp}, {{r.node, r.incarnation}, r.counter}};
 }
 inline std::uint32_t tree_checksum(bytes_view bytes) noexcept {
-    return crc32c(bytes.subspan(sizeof(tree_snapshot_header)), crc32c(bytes.first(offsetof(tree_snapshot_header, checksum))));
+    return crc32c(bytes.subspan(sizeof(tree_snapshot_header)),
+                  crc32c(bytes.first(offsetof(tree_snapshot_header, checksum))));
 }
 
 class tree_writer {
@@ -98,7 +99,8 @@ public:
         out_.resize(sizeof(tree_snapshot_header));
         format::encode_stream(out_, c.stream);
         for (auto const& [name, e] : c.mailboxes) {
-            mailbox_record const r{e.id.octets, e.uid_validity, std::uint16_t(e.use), size16(name), to_record(e.created), to_record(e.named)};
+            mailbox_record const r{e.id.octets,  e.uid_validity,       std::uint16_t(e.use),
+                                   size16(name), to_record(e.created), to_record(e.named)};
             put(format::view_of(r), name);
         }
         for (auto const& [name, e] : c.subscriptions) {
@@ -106,7 +108,8 @@ public:
             put(format::view_of(r), name);
         }
         for (auto const& [key, e] : c.metadata) {
-            metadata_record const r{key.mailbox.octets, std::uint16_t{e.present}, size16(key.key), size32(e.value), to_record(e.changed)};
+            metadata_record const r{key.mailbox.octets, std::uint16_t{e.present}, size16(key.key), size32(e.value),
+                                    to_record(e.changed)};
             put(format::view_of(r), key.key, e.value);
         }
         finish(c);
@@ -170,7 +173,8 @@ private:
         if (h.major > tree_major || (h.features_required & ~tree_features_known) != 0)
             fail("the snapshot of a mailbox tree needs a newer version", errc::newer_version);
         if (h.size != all_.size()) fail("another size than the header says");
-        if (h.mailbox_count > mailboxes_max || h.subscription_count > subscriptions_max || h.metadata_count > metadata_entries_max)
+        if (h.mailbox_count > mailboxes_max || h.subscription_count > subscriptions_max ||
+            h.metadata_count > metadata_entries_max)
             fail("more records than a mailbox tree may have");
         rest_ = all_.subspan(sizeof h);
         return h;
@@ -202,7 +206,8 @@ private:
 
     void mailbox(tree_contents& c) {
         auto const r = record<mailbox_record>();
-        mailbox_entry const e{guid{r.id}, r.uid_validity, special_use{std::uint16_t{r.use}}, from_record(r.created), from_record(r.named)};
+        mailbox_entry const e{guid{r.id}, r.uid_validity, special_use{std::uint16_t{r.use}}, from_record(r.created),
+                              from_record(r.named)};
         if (!e.id || !ids_.insert(e.id).second) fail("a mailbox without a guid of its own");
         if (e.uid_validity == 0 || e.uid_validity > c.uid_validity_last) fail("UIDVALIDITY beyond the tree's last");
         add(c.mailboxes, name(r.name_size), e);
@@ -214,8 +219,8 @@ private:
     }
     void metadata(tree_contents& c) {
         auto const r = record<metadata_record>();
-        if (r.present > 1 || r.key_size == 0 || r.key_size > metadata_key_size_max || r.value_size > metadata_value_size_max ||
-            (r.present == 0 && r.value_size != 0))
+        if (r.present > 1 || r.key_size == 0 || r.key_size > metadata_key_size_max ||
+            r.value_size > metadata_value_size_max || (r.present == 0 && r.value_size != 0))
             fail("a malformed metadata entry");
         metadata_key key{guid{r.mailbox}, text(r.key_size)};
         if (key.mailbox && ids_.count(key.mailbox) == 0) fail("metadata of a mailbox that is not there");
@@ -234,7 +239,8 @@ private:
 /// Canonical: equal contents give equal bytes. Throws newer_version for contents that need it: a snapshot would let the
 /// log go whose operations only a newer version understands.
 inline std::vector<std::byte> encode_tree(tree_contents const& contents) {
-    if (contents.needs_newer) throw error(errc::newer_version, "tree", "the log has changes that this version does not know");
+    if (contents.needs_newer)
+        throw error(errc::newer_version, "tree", "the log has changes that this version does not know");
     return detail::tree_writer{}.write(contents);
 }
 

@@ -45,7 +45,7 @@ enum class tree_verdict : std::uint8_t {
 struct tree_outcome {
     tree_verdict verdict = tree_verdict::none;
     std::uint32_t done = 0;  ///< operations before the one that was refused; all when none was
-    position at;  ///< its place in the stream, set by the log
+    position at;             ///< its place in the stream, set by the log
 };
 
 /// UIDVALIDITY that a mailbox made now should ask for: 28 bits of time, 4 bits of slot, above the tree's last.
@@ -185,7 +185,8 @@ private:
         return tree_verdict::applied;
     }
     tree_verdict act(format::tree_metadata const& o) {
-        if (o.key.empty() || o.key.size() > metadata_key_size_max || o.value.size() > metadata_value_size_max) return tree_verdict::full;
+        if (o.key.empty() || o.key.size() > metadata_key_size_max || o.value.size() > metadata_value_size_max)
+            return tree_verdict::full;
         if (o.id && names_.count(o.id) == 0) return tree_verdict::not_found;
         auto& all = contents_.metadata;
         metadata_key key{o.id, std::string(o.key)};

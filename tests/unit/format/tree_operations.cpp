@@ -38,10 +38,28 @@ tree_transaction one_of_each() {
 TEST_CASE("tree operations: the bytes are those of docs/formats/tree.md") {
     tree_transaction t;
     t.create({id(1), 0x10, 4, true, "a"});
-    CHECK(hex(t.bytes()) == "0100" "0200" "28000000" "0102030405060708" "0000000000000001" "10000000" "0400" "0100" "6100000000000000");
+    CHECK(hex(t.bytes()) ==
+          "0100"
+          "0200"
+          "28000000"
+          "0102030405060708"
+          "0000000000000001"
+          "10000000"
+          "0400"
+          "0100"
+          "6100000000000000");
     tree_transaction r;
     r.rename({id(3), "a", "bc"});
-    CHECK(hex(r.bytes()) == "0300" "0000" "28000000" "0102030405060708" "0000000000000003" "0100" "0200" "00000000" "6162630000000000");
+    CHECK(hex(r.bytes()) ==
+          "0300"
+          "0000"
+          "28000000"
+          "0102030405060708"
+          "0000000000000003"
+          "0100"
+          "0200"
+          "00000000"
+          "6162630000000000");
 }
 
 TEST_CASE("tree operations: what is written is read back in order") {

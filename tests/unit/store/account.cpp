@@ -41,7 +41,8 @@ TEST_CASE_TEMPLATE("account: names of any bytes are accounts of their own, and s
     run([&]() -> asio::awaitable<void> {
         auto s = f.open();
         std::set<guid> inboxes;
-        std::vector<std::string> const all{"a", "A", "..", "../a", "a/b", std::string("a\0", 2), std::string(255, 'a'), std::string(254, 'a'), "%41"};
+        std::vector<std::string> const all{
+            "a", "A", "..", "../a", "a/b", std::string("a\0", 2), std::string(255, 'a'), std::string(254, 'a'), "%41"};
         for (auto const& name : all) {
             auto one = co_await s.account(name);
             auto const status = co_await one.status("INBOX");
@@ -92,14 +93,17 @@ TEST_CASE_TEMPLATE("account: hostile names are stored as they are or refused, an
     run([&]() -> asio::awaitable<void> {
         auto s = f.open();
         auto a = co_await s.account("alice");
-        std::vector<std::string> const good{"../x", "INBOX/..", std::string(1024, 'x'), "%2e%2e", "a\\b", "\xf0\x9f\x93\xa7", "*", "~"};
+        std::vector<std::string> const good{"../x", "INBOX/..", std::string(1024, 'x'), "%2e%2e", "a\\b", "\xf0\x9f\x93\xa7",
+                                            "*",    "~"};
         for (auto const& name : good) {
             co_await a.create(name);
             auto box = co_await a.open(name);
             auto const uid = co_await deliver(box, name);
             CHECK(uid == 1);
         }
-        std::vector<std::string> const bad{"", "/", "a//b", "/a", "a/", std::string(1025, 'x'), std::string("a\0b", 3), "a\nb", "\x7f", "\xff\xfe", "\xc0\xaf", "\xed\xa0\x80"};
+        std::vector<std::string> const bad{
+            "",     "/",    "a//b",     "/a",       "a/",          std::string(1025, 'x'), std::string("a\0b", 3),
+            "a\nb", "\x7f", "\xff\xfe", "\xc0\xaf", "\xed\xa0\x80"};
         for (auto const& name : bad) {
             auto why = co_await failure_of(a.create(name));
             CHECK(why == errc::bad_name);
@@ -115,7 +119,8 @@ TEST_CASE_TEMPLATE("account: hostile names are stored as they are or refused, an
     });
 }
 
-TEST_CASE_TEMPLATE("account: a removed mailbox is gone with its files; one with children stays, not selectable", On, ON_ALL_STORES) {
+TEST_CASE_TEMPLATE("account: a removed mailbox is gone with its files; one with children stays, not selectable", On,
+                   ON_ALL_STORES) {
     store_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         auto s = f.open();
@@ -176,7 +181,8 @@ TEST_CASE_TEMPLATE("account: a rename takes the messages and the mailboxes below
     });
 }
 
-TEST_CASE_TEMPLATE("account: renaming INBOX moves its messages and leaves it empty, what is below stays", On, ON_ALL_STORES) {
+TEST_CASE_TEMPLATE("account: renaming INBOX moves its messages and leaves it empty, what is below stays", On,
+                   ON_ALL_STORES) {
     store_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         auto s = f.open();
@@ -253,7 +259,8 @@ asio::awaitable<std::pair<std::error_code, std::error_code>> race(Store& s, Stor
     int running = 2;
     auto const executor = co_await asio::this_coro::executor;
     asio::steady_timer done(executor, asio::steady_timer::time_point::max());
-    auto one = [](auto account, Work w, int who, std::error_code& out, int& left, asio::steady_timer& wake) -> asio::awaitable<void> {
+    auto one = [](auto account, Work w, int who, std::error_code& out, int& left,
+                  asio::steady_timer& wake) -> asio::awaitable<void> {
         out = co_await failure_of(w(account, who));
         if (--left == 0) wake.cancel();
     };
@@ -266,7 +273,8 @@ asio::awaitable<std::pair<std::error_code, std::error_code>> race(Store& s, Stor
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("account: of two that create one name at once exactly one does, and no orphan is left", On, ON_MEETING_STORES) {
+TEST_CASE_TEMPLATE("account: of two that create one name at once exactly one does, and no orphan is left", On,
+                   ON_MEETING_STORES) {
     store_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         auto s = f.open(), t = f.open();
@@ -283,7 +291,9 @@ TEST_CASE_TEMPLATE("account: two that create two names at once both do, with dif
     store_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         auto s = f.open(), t = f.open();
-        auto const work = [](auto account, int who) -> asio::awaitable<void> { co_await account.create(who == 1 ? "p/x" : "p/y"); };
+        auto const work = [](auto account, int who) -> asio::awaitable<void> {
+            co_await account.create(who == 1 ? "p/x" : "p/y");
+        };
         auto const [a, b] = co_await race(s, t, work);
         CHECK(!a);
         CHECK(!b);
@@ -304,7 +314,9 @@ TEST_CASE_TEMPLATE("account: renames and removals that meet leave one of them st
         auto s = f.open(), t = f.open();
         auto alice = co_await s.account("alice");
         co_await alice.create("x");
-        auto const renames = [](auto account, int who) -> asio::awaitable<void> { co_await account.rename("x", who == 1 ? "y" : "z"); };
+        auto const renames = [](auto account, int who) -> asio::awaitable<void> {
+            co_await account.rename("x", who == 1 ? "y" : "z");
+        };
         auto const [a, b] = co_await race(s, t, renames);
         CHECK((!a) != (!b));
         CHECK((a ? a : b) == errc::not_found);
@@ -312,8 +324,10 @@ TEST_CASE_TEMPLATE("account: renames and removals that meet leave one of them st
         CHECK(names == (!a ? "INBOX y" : "INBOX z"));
         co_await alice.create("x");
         auto const both = [](auto account, int who) -> asio::awaitable<void> {
-            if (who == 1) co_await account.remove("x");
-            else co_await account.rename("x", "w");
+            if (who == 1)
+                co_await account.remove("x");
+            else
+                co_await account.rename("x", "w");
         };
         auto const [c, d] = co_await race(s, t, both);
         names = co_await names_of(alice);

@@ -159,7 +159,8 @@ TEST_CASE("fetch: a consumer that stops early cancels what is under way") {
                 ended = true;
                 stop.cancel();
             };
-            asio::co_spawn(co_await asio::this_coro::executor, waiting(mails), asio::bind_cancellation_slot(cancel.slot(), end));
+            asio::co_spawn(co_await asio::this_coro::executor, waiting(mails),
+                           asio::bind_cancellation_slot(cancel.slot(), end));
             co_await pause(std::chrono::milliseconds(5));
             CHECK(seen->under_way == 8);
             cancel.emit(asio::cancellation_type::all);  // the consumer's own wait ends,

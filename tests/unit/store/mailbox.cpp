@@ -36,7 +36,8 @@ uid_set range(uid_t first, uid_t last) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("mailbox: what is appended is there for every session after its refresh, byte for byte", On, ON_ALL_STORES) {
+TEST_CASE_TEMPLATE("mailbox: what is appended is there for every session after its refresh, byte for byte", On,
+                   ON_ALL_STORES) {
     store_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         auto s = f.open(durability::stored), t = f.open();
@@ -75,13 +76,16 @@ TEST_CASE_TEMPLATE("mailbox: what is appended is there for every session after i
     });
 }
 
-TEST_CASE_TEMPLATE("mailbox: several messages of one append get UIDs in order, an empty one is a message too", On, ON_ALL_STORES) {
+TEST_CASE_TEMPLATE("mailbox: several messages of one append get UIDs in order, an empty one is a message too", On,
+                   ON_ALL_STORES) {
     store_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         auto s = f.open();
         auto a = co_await s.account("alice");
         auto box = co_await a.open("INBOX");
-        std::vector<new_message> const three{{as_bytes("one"), flag::none, {}, 0}, {as_bytes(""), flag::seen, {}, 0}, {as_bytes("three"), flag::none, {"k"}, 7}};
+        std::vector<new_message> const three{{as_bytes("one"), flag::none, {}, 0},
+                                             {as_bytes(""), flag::seen, {}, 0},
+                                             {as_bytes("three"), flag::none, {"k"}, 7}};
         auto const uids = co_await box.append(three);
         CHECK(uids == std::vector<uid_t>{1, 2, 3});
         co_await box.refresh();
@@ -131,7 +135,8 @@ TEST_CASE_TEMPLATE("mailbox: flags are added, removed, replaced; a condition spa
     });
 }
 
-TEST_CASE_TEMPLATE("mailbox: expunge takes what has \\Deleted, or what it is told, and other views keep their numbers", On, ON_ALL_STORES) {
+TEST_CASE_TEMPLATE("mailbox: expunge takes what has \\Deleted, or what it is told, and other views keep their numbers", On,
+                   ON_ALL_STORES) {
     store_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         auto s = f.open(), t = f.open();
@@ -159,7 +164,8 @@ TEST_CASE_TEMPLATE("mailbox: expunge takes what has \\Deleted, or what it is tol
     });
 }
 
-TEST_CASE_TEMPLATE("mailbox: a copy shares the body, keeps flags, keywords and date, and outlives its source", On, ON_ALL_STORES) {
+TEST_CASE_TEMPLATE("mailbox: a copy shares the body, keeps flags, keywords and date, and outlives its source", On,
+                   ON_ALL_STORES) {
     store_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         auto s = f.open();

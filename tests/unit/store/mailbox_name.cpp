@@ -8,7 +8,8 @@
 using namespace mailfs;
 
 TEST_CASE("mailbox name: UTF-8 of 1 to 1024 bytes with no level empty") {
-    for (std::string_view good : {"a", "a/b", "Entwürfe/2024", "日本語", "..", "../x", "INBOX/..", "a b", "*", "%", "\xf4\x8f\xbf\xbf"})
+    for (std::string_view good :
+         {"a", "a/b", "Entwürfe/2024", "日本語", "..", "../x", "INBOX/..", "a b", "*", "%", "\xf4\x8f\xbf\xbf"})
         CHECK_MESSAGE(is_mailbox_name(good), good);
     CHECK(is_mailbox_name(std::string(1024, 'x')));
     for (std::string_view bad : {"", "/", "/a", "a/", "a//b"}) CHECK_MESSAGE(!is_mailbox_name(bad), bad);
@@ -26,8 +27,8 @@ TEST_CASE("mailbox name: control characters are refused") {
 }
 
 TEST_CASE("mailbox name: malformed UTF-8 is refused") {
-    for (std::string_view bad : {"\x80", "\xff", "\xc3", "\xc3(", "\xe2\x82", "\xf0\x9f\x98", "\xc0\xaf", "\xe0\x80\xaf", "\xf0\x80\x80\xaf",
-                                 "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80"})
+    for (std::string_view bad : {"\x80", "\xff", "\xc3", "\xc3(", "\xe2\x82", "\xf0\x9f\x98", "\xc0\xaf", "\xe0\x80\xaf",
+                                 "\xf0\x80\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80"})
         CHECK(!is_mailbox_name(bad));
 }
 

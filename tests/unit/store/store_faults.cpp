@@ -57,7 +57,8 @@ store_options options_with(durability d) {
 
 // What was acknowledged before the end.
 struct acknowledged {
-    bool made = false, created = false, appended = false, copied = false, moved = false, flagged = false, renamed = false, removed = false;
+    bool made = false, created = false, appended = false, copied = false, moved = false, flagged = false, renamed = false,
+         removed = false;
 };
 
 asio::awaitable<void> live(faulty_store& s, acknowledged& done) {
@@ -270,7 +271,8 @@ asio::awaitable<void> stubbornly(Make make, errc done_before) {
 }  // namespace
 
 TEST_CASE("store: any call may fail once, and the next try of the same thing succeeds") {
-    for (auto verb : {fs_verb::open, fs_verb::create, fs_verb::list, fs_verb::append, fs_verb::read, fs_verb::map, fs_verb::remove}) {
+    for (auto verb :
+         {fs_verb::open, fs_verb::create, fs_verb::list, fs_verb::append, fs_verb::read, fs_verb::map, fs_verb::remove}) {
         bool reached = true;
         for (std::uint64_t nth = 1; reached; ++nth) {
             CAPTURE(nth);

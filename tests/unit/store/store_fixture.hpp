@@ -51,9 +51,12 @@ struct store_fixture {
 
 private:
     typename On::fs make_fs() {
-        if constexpr (std::is_same_v<typename On::fs, posix_fs>) return posix_fs(root.path());
-        else if constexpr (std::is_same_v<typename On::fs, memory_fs>) return memory_fs();
-        else return typename On::fs(memory_fs(), fs_delays::all(std::chrono::milliseconds(1)));
+        if constexpr (std::is_same_v<typename On::fs, posix_fs>)
+            return posix_fs(root.path());
+        else if constexpr (std::is_same_v<typename On::fs, memory_fs>)
+            return memory_fs();
+        else
+            return typename On::fs(memory_fs(), fs_delays::all(std::chrono::milliseconds(1)));
     }
 };
 

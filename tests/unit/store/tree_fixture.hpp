@@ -35,13 +35,16 @@ struct tree_fixture {
     }
 
     tree_verdict create(std::string_view name, std::uint64_t id, bool if_absent = false) {
-        return apply(format::tree_transaction().create({numbered_guid(id), next_uid_validity(0, tree.contents().uid_validity_last), 0, if_absent, name}));
+        return apply(format::tree_transaction().create(
+            {numbered_guid(id), next_uid_validity(0, tree.contents().uid_validity_last), 0, if_absent, name}));
     }
     tree_verdict remove(std::uint64_t id) { return apply(format::tree_transaction().remove({numbered_guid(id)})); }
     tree_verdict rename(std::uint64_t id, std::string_view from, std::string_view to) {
         return apply(format::tree_transaction().rename({numbered_guid(id), from, to}));
     }
-    tree_verdict subscribe(std::string_view name, bool on = true) { return apply(format::tree_transaction().subscribe({on, name})); }
+    tree_verdict subscribe(std::string_view name, bool on = true) {
+        return apply(format::tree_transaction().subscribe({on, name}));
+    }
     tree_verdict metadata(std::uint64_t id, std::string_view key, std::string_view value, bool present = true) {
         return apply(format::tree_transaction().metadata({numbered_guid(id), present, key, value}));
     }

@@ -98,7 +98,8 @@ TEST_CASE("tree: a rename that would make a name below too long changes nothing"
 
 TEST_CASE("tree: removal leaves what is below, spares INBOX and takes the metadata along") {
     tree_fixture f;
-    f.create("INBOX", 1), f.create("a", 2), f.create("a/b", 3), f.metadata(2, "k", "v"), f.metadata(0, "k", "w"), f.metadata(3, "k", "x");
+    f.create("INBOX", 1), f.create("a", 2), f.create("a/b", 3), f.metadata(2, "k", "v"), f.metadata(0, "k", "w"),
+        f.metadata(3, "k", "x");
     CHECK(f.remove(1) == tree_verdict::denied);
     CHECK(f.remove(2) == tree_verdict::applied);
     CHECK(f.remove(2) == tree_verdict::not_found);
@@ -230,7 +231,8 @@ struct naive_tree {
         return true;
     }
     bool remove(std::uint64_t id) {
-        auto const gone = std::find_if(boxes.begin(), boxes.end(), [&](box const& b) { return b.id == id && b.name != "INBOX"; });
+        auto const gone =
+            std::find_if(boxes.begin(), boxes.end(), [&](box const& b) { return b.id == id && b.name != "INBOX"; });
         if (gone == boxes.end()) return false;
         boxes.erase(gone);
         return true;
@@ -296,9 +298,11 @@ TEST_CASE("tree: random transactions agree with a naive model, and a snapshot go
             }
             REQUIRE(real == expected);
             std::map<std::string, std::uint64_t> mine;
-            for (auto const& [key, entry] : f.tree.contents().mailboxes) mine[key] = entry.id.octets[15] | std::uint64_t{entry.id.octets[14]} << 8;
+            for (auto const& [key, entry] : f.tree.contents().mailboxes)
+                mine[key] = entry.id.octets[15] | std::uint64_t{entry.id.octets[14]} << 8;
             REQUIRE(mine == model.all());
-            for (auto const& [key, entry] : f.tree.contents().subscriptions) REQUIRE(entry.on == (model.subscribed.count(key) == 1));
+            for (auto const& [key, entry] : f.tree.contents().subscriptions)
+                REQUIRE(entry.on == (model.subscribed.count(key) == 1));
             for (auto const& [key, id] : mine) REQUIRE(*f.tree.name_of(numbered_guid(id)) == key);
             if (round % 50 == 0) {
                 auto bytes = f.tree.dump();

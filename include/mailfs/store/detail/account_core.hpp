@@ -50,7 +50,8 @@ public:
     using tree_journal = typename Index::template journal<tree_state>;
 
     account_core(std::shared_ptr<services_type> s, std::string dir)
-        : services(std::move(s)), directory(std::move(dir)),
+        : services(std::move(s)),
+          directory(std::move(dir)),
           tree(services->fs, directory + "/tree", services->replication, services->options.log),
           mails(services->fs, directory + "/mail", services->host, services->options.dbox) {}
 
@@ -59,7 +60,9 @@ public:
     /// What others did to the tree. One read when they did nothing.
     asio::awaitable<void> refresh_tree() {
         co_await tree.catch_up();
-        if (state().needs_newer()) throw error(errc::newer_version, directory + "/tree", "the mailbox tree has changes that this version does not know");
+        if (state().needs_newer())
+            throw error(errc::newer_version, directory + "/tree",
+                        "the mailbox tree has changes that this version does not know");
     }
 
     [[noreturn]] void fail(errc code, std::string_view name, std::string_view why) const {

@@ -25,8 +25,8 @@
 
 namespace mailfs::detail {
 
-inline constexpr std::size_t copy_transaction_size = std::size_t{1} << 20;     // bytes; a longer one is begun anew
-inline constexpr std::uint64_t copy_bytes_max = std::uint64_t{16} << 20;  // of bodies held at once; one always is
+inline constexpr std::size_t copy_transaction_size = std::size_t{1} << 20;  // bytes; a longer one is begun anew
+inline constexpr std::uint64_t copy_bytes_max = std::uint64_t{16} << 20;    // of bodies held at once; one always is
 
 /// An account and one of its indexes. Used by mailbox.
 template <class Index, class Format>
@@ -86,13 +86,15 @@ private:
     message_entry entry_of(std::size_t row) const {
         auto const& state = index_->state();
         auto const& rows = state.rows();
-        message_entry e{rows.id[row], rows.where[row], rows.size[row], rows.received[row], static_cast<flag>(rows.flags[row]), {}};
+        message_entry e{
+            rows.id[row], rows.where[row], rows.size[row], rows.received[row], static_cast<flag>(rows.flags[row]), {}};
         for (auto k : state.keywords().members(rows.keyword_set[row])) e.keywords.push_back(state.keywords().names()[k]);
         return e;
     }
 
     // One transaction from the front of `uids`; how many of them it took.
-    asio::awaitable<std::size_t> copy_some(message_copier& source, std::span<uid_t const> uids, durability wanted, copy_result& result) {
+    asio::awaitable<std::size_t> copy_some(message_copier& source, std::span<uid_t const> uids, durability wanted,
+                                           copy_result& result) {
         bool const by_reference = source.core_ == core_;
         std::vector<uid_t> from;
         std::vector<message_entry> entries;
@@ -116,12 +118,14 @@ private:
         for (auto const& e : entries) transaction.append(e);
         auto const operations = transaction.bytes();
         auto const outcome = co_await commit(operations, entries.size(), wanted);
-        for (std::size_t i = 0; i < from.size(); ++i) result.uids.emplace_back(from[i], outcome.first_uid + static_cast<uid_t>(i));
+        for (std::size_t i = 0; i < from.size(); ++i)
+            result.uids.emplace_back(from[i], outcome.first_uid + static_cast<uid_t>(i));
         co_return taken;
     }
 
     // The messages become this account's own, under new guids.
-    asio::awaitable<void> copy_bodies(message_copier& source, std::vector<uid_t> const& from, std::vector<message_entry>& entries, durability wanted) {
+    asio::awaitable<void> copy_bodies(message_copier& source, std::vector<uid_t> const& from,
+                                      std::vector<message_entry>& entries, durability wanted) {
         body_reader<Index, Format> reader(source.core_, source.index_);
         std::vector<std::vector<std::byte>> bodies;
         std::vector<mail_to_write> mails;

@@ -60,7 +60,7 @@ private:
             plan();
             if (placed_ && fresh_.empty()) co_return;
             co_await make_logs();
-            auto const operations = transaction_.bytes();
+            auto const operations = transaction_.bytes();  // if this throws it may have happened: the logs stay
             auto const outcome = co_await core_->tree.propose(operations, durability::stored);
             co_await discard_refused();
             placed_ = placed_ || outcome.done > 0;
@@ -98,7 +98,8 @@ private:
     }
     void plan_rename(tree_state const& tree) {
         auto const* source = tree.find(*from_);
-        if (source == nullptr && !tree.has_children(*from_)) core_->fail(errc::not_found, *from_, why(tree_verdict::not_found));
+        if (source == nullptr && !tree.has_children(*from_))
+            core_->fail(errc::not_found, *from_, why(tree_verdict::not_found));
         if (is_below(name_, *from_)) core_->fail(errc::denied, *from_, "cannot go below itself");
         if (tree.find(name_) != nullptr || tree.has_children(name_)) core_->fail(errc::exists, name_, "is taken");
         transaction_.rename({source == nullptr ? guid{} : source->id, *from_, name_});
@@ -106,7 +107,8 @@ private:
     void add(std::string name, special_use use, bool if_absent) {
         auto const& services = core_->services;
         auto const last = fresh_.empty() ? core_->state().contents().uid_validity_last : fresh_.back().uid_validity;
-        fresh_.push_back({std::move(name), services->new_guid(), next_uid_validity(services->host.now_ms(), last), use, if_absent});
+        fresh_.push_back(
+            {std::move(name), services->new_guid(), next_uid_validity(services->host.now_ms(), last), use, if_absent});
     }
 
     asio::awaitable<void> make_logs() {
