@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // imapd: a demo server on mailfs. Mail goes in by LMTP and comes out by IMAP:
 //     imapd --root DIR --any-user PASSWORD          imapd --help tells the rest
-#include "server.hpp"
+#include "compositions.hpp"
 #include "users.hpp"
 
 #include <fmt/format.h>

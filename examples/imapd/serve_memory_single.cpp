@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // The server in memory with single_dbox.
 #include "compose.hpp"
+#include "compositions.hpp"
 
 #include <mailfs/dbox/single_dbox.hpp>
 #include <mailfs/fs/memory_fs.hpp>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // The server on a local disk with multi_dbox.
 #include "compose_posix.hpp"
+#include "compositions.hpp"
 
 #include <mailfs/dbox/multi_dbox.hpp>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // The server on a local disk with single_dbox.
 #include "compose_posix.hpp"
+#include "compositions.hpp"
 
 #include <mailfs/dbox/single_dbox.hpp>
 

@@ -140,20 +140,14 @@ private:
     }
 
     settings const& settings_;
+    std::deque<net::worker> workers_;  // outlive what waits on their io_contexts: stores, and sockets to be accepted
+    std::deque<std::unique_ptr<Store>> stores_;  // one for each worker
     asio::io_context control_{1};
-    std::deque<net::worker> workers_;
-    std::deque<std::unique_ptr<Store>> stores_;  // one for each worker; go before the io_contexts they wait on
     asio::ip::tcp::acceptor imap_;
     asio::ip::tcp::acceptor lmtp_;
     std::size_t next_ = 0;
     std::atomic<std::size_t> imap_count_ = 0;
     std::atomic<std::size_t> lmtp_count_ = 0;
 };
-
-// One for each composition of policies, each compiled in a file of its own.
-int serve_posix_multi(options const& o, settings const& s);
-int serve_posix_single(options const& o, settings const& s);
-int serve_memory_multi(options const& o, settings const& s);
-int serve_memory_single(options const& o, settings const& s);
 
 }  // namespace imapd

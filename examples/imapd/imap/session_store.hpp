@@ -32,9 +32,11 @@ void session<Store, Extractor>::expect_change(cmd::store const& s, mailfs::uid_s
 template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::store const& c) {
     if (box_->read_only) co_return no("The mailbox is read-only");
+    if (c.unchanged_since) enable_condstore();
+    sync_options const before{.expunges = c.uid, .uids = c.uid};
+    if (c.silent) co_await sync(before);  // what others did is told, so that only our own change may stay unsaid
     auto const uids = targets(c.set, c.uid);
     if (!uids) co_return bad("There is no such message number");
-    if (c.unchanged_since) enable_condstore();
     if (c.silent) expect_change(c, *uids);
     mailfs::flag_change change;
     change.mode = c.what == cmd::store::mode::add      ? mailfs::flag_mode::add
