@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -55,9 +56,9 @@ struct log_header {
     le32 seal_offset;            // of the seal in log.<n-1>; 0 for the first file
     le64 created_ms;             // wall clock of the maker; for people
     le64 reserved;               // 0
-    le32 checksum;               // CRC-32C of all before it
+    le32 checksum;               // CRC-32C of all before it; at this place in every version, so that damage does not pass for a new one
 };
-static_assert(sizeof(log_header) == 128 && alignof(log_header) == 1);
+static_assert(sizeof(log_header) == 128 && alignof(log_header) == 1 && offsetof(log_header, checksum) == 124);
 static_assert(std::has_unique_object_representations_v<log_header>);
 
 struct record_header {
@@ -131,16 +132,25 @@ inline std::uint32_t record_header_checksum(record_header const& h, std::uint32_
     return crc32c(bytes.subspan(16), crc32c(bytes.subspan(4, 4), seed));
 }
 
-/// Appends to `out` the finished record: size, checksums and padding are filled in here.
-inline void encode_record(std::vector<std::byte>& out, record_header header, bytes_view payload, std::uint32_t seed) {
-    auto const padded = (payload.size() + 7) & ~std::size_t{7};
-    header.size = static_cast<std::uint32_t>(sizeof header + padded);
+/// Bytes of a record with such a payload.
+constexpr std::size_t record_size(std::size_t payload) noexcept { return sizeof(record_header) + ((payload + 7) & ~std::size_t{7}); }
+
+/// Writes the finished record to `out`, which has record_size(payload.size()) bytes: size, checksums and padding are
+/// filled in here, in `header` too.
+inline void encode_record(std::span<std::byte> out, record_header& header, bytes_view payload, std::uint32_t seed) noexcept {
+    header.size = static_cast<std::uint32_t>(out.size());
     header.header_checksum = record_header_checksum(header, seed);
+    auto const body = out.subspan(sizeof header);
+    if (!payload.empty()) std::memcpy(body.data(), payload.data(), payload.size());
+    if (payload.size() < body.size()) std::memset(body.data() + payload.size(), 0, body.size() - payload.size());
+    header.payload_checksum = crc32c(body, header.header_checksum);
+    std::memcpy(out.data(), &header, sizeof header);
+}
+/// Appends it to `out`.
+inline void encode_record(std::vector<std::byte>& out, record_header header, bytes_view payload, std::uint32_t seed) {
     auto const at = out.size();
-    out.resize(at + sizeof header + padded);
-    if (!payload.empty()) std::memcpy(out.data() + at + sizeof header, payload.data(), payload.size());
-    header.payload_checksum = crc32c(bytes_view(out).subspan(at + sizeof header), header.header_checksum);
-    std::memcpy(out.data() + at, &header, sizeof header);
+    out.resize(at + record_size(payload.size()));
+    encode_record(std::span(out).subspan(at), header, payload, seed);
 }
 
 /// A record as it lies in a buffer; valid as long as that is.

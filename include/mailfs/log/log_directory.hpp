@@ -70,8 +70,8 @@ asio::awaitable<log_names> list_logs(Fs& fs, std::string_view directory) {
 inline void check_log_header(format::log_header const& h, std::size_t size, std::uint64_t number, std::string_view name) {
     if (size < sizeof h) throw error(errc::corrupt, name, size, "ends inside the log header");
     if (std::memcmp(h.magic, format::log_magic.data(), sizeof h.magic) != 0) throw error(errc::corrupt, name, 0, "is not a mailfs log");
-    if (h.major > format::log_major) throw error(errc::newer_version, name, 8, "log format " + std::to_string(h.major));
     if (h.checksum != format::log_header_checksum(h)) throw error(errc::corrupt, name, 0, "the log header fails its checksum");
+    if (h.major > format::log_major) throw error(errc::newer_version, name, 8, "log format " + std::to_string(h.major));
     if ((h.features_required & ~format::log_features_known) != 0) throw error(errc::newer_version, name, 48, "log features that this version lacks");
     if (h.size != sizeof h || h.number != number) throw error(errc::corrupt, name, 12, "the log header contradicts the file's name or size");
     if (number > 1 && h.seal_offset < sizeof h) throw error(errc::corrupt, name, 104, "the seal of the log before cannot stand there");

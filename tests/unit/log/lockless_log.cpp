@@ -696,6 +696,27 @@ TEST_CASE("reload: whichever call of it fails, the next one starts anew and noth
     }
 }
 
+TEST_CASE("open: a log that is cut short is appended to no more") {
+    on_machine([](machine& m) -> asio::awaitable<void> {
+        auto a = m.log();
+        co_await a.open();
+        co_await m.deliver(a, 1);
+        auto const seal = a.offset();
+        co_await a.rotate();
+        co_await m.fs.remove("box/index.2");
+        auto bytes = m.bytes("log.1");
+        bytes.resize(static_cast<std::size_t>(seal) - 8);
+        m.put("log.1", bytes);
+        auto b = m.log();
+        auto const opened = co_await failure_of(b.open());
+        CHECK(opened->code() == errc::corrupt);
+        auto const delivered = co_await failure_of(m.deliver(b, 2));
+        CHECK(delivered->code() == errc::corrupt);
+        CHECK(m.size("log.1") == bytes.size());
+        CHECK(m.size("log.2") == sizeof(format::log_header));
+    });
+}
+
 TEST_CASE("sync: it never answers for a log that could not be loaded") {
     on_machine(
         [](machine& m) -> asio::awaitable<void> {
