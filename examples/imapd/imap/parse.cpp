@@ -3,7 +3,6 @@
 #include "imap/parse.hpp"
 
 #include "imap/cursor.hpp"
-#include "imap/writer.hpp"
 #include "limits.hpp"
 
 #include <algorithm>
@@ -57,59 +56,15 @@ arguments enable(cursor& in) {
 
 template <bool Examine>
 arguments select(cursor& in) {
-    cmd::select out;
-    out.examine = Examine;
-    in.space();
-    out.mailbox = in.mailbox();
-    if (!in.take_if(' ')) return out;
-    in.expect('(', "a list of parameters must follow");
-    if (in.upper_atom() != "CONDSTORE") throw syntax_error{"CONDSTORE is the only parameter known"};
-    in.expect(')', "the list of parameters has no end");
-    out.condstore = true;
-    return out;
+    return parse_select(in, Examine);
 }
-
-mailfs::special_use parse_special_use(cursor& in) {
-    in.expect('\\', "a special use begins with a backslash");
-    auto const name = in.atom();
-    for (auto const& [known, use] : special_uses)
-        if (equal_nocase(known.substr(1), name)) return use;
-    throw syntax_error{"the special use is not known"};
-}
-
-std::string strip_separator(std::string name) {  // RFC 3501 section 6.3.3: it only announces children
-    if (name.size() > 1 && name.back() == '/') name.pop_back();
-    return name;
-}
-
-arguments create(cursor& in) {
-    cmd::create out;
-    in.space();
-    out.mailbox = strip_separator(in.mailbox());
-    if (!in.take_if(' ')) return out;
-    in.expect('(', "a list of parameters must follow");
-    if (in.upper_atom() != "USE") throw syntax_error{"USE is the only parameter known"};
-    in.space();
-    in.expect('(', "a list of uses must follow");
-    do out.use = out.use | parse_special_use(in);
-    while (in.take_if(' '));
-    in.expect(')', "the list of uses has no end");
-    in.expect(')', "the list of parameters has no end");
-    return out;
-}
+arguments create(cursor& in) { return parse_create(in); }
+arguments rename(cursor& in) { return parse_rename(in); }
+arguments status(cursor& in) { return parse_status(in); }
 
 arguments remove(cursor& in) {
     in.space();
     return cmd::remove{in.mailbox()};
-}
-
-arguments rename(cursor& in) {
-    cmd::rename out;
-    in.space();
-    out.from = in.mailbox();
-    in.space();
-    out.to = strip_separator(in.mailbox());
-    return out;
 }
 
 template <bool On>
@@ -121,33 +76,6 @@ arguments subscribe(cursor& in) {
 template <bool Lsub>
 arguments list(cursor& in) {
     return parse_list(in, Lsub);
-}
-
-status_item parse_status_item(cursor& in) {
-    static constexpr std::array<std::pair<std::string_view, status_item>, 7> names = {
-        {{"MESSAGES", status_item::messages},
-         {"RECENT", status_item::recent},
-         {"UIDNEXT", status_item::uid_next},
-         {"UIDVALIDITY", status_item::uid_validity},
-         {"UNSEEN", status_item::unseen},
-         {"HIGHESTMODSEQ", status_item::highest_modseq},
-         {"SIZE", status_item::size}}};
-    auto const name = in.upper_atom();
-    for (auto const& [known, item] : names)
-        if (known == name) return item;
-    throw syntax_error{"the status item is not known"};
-}
-
-arguments status(cursor& in) {
-    cmd::status out;
-    in.space();
-    out.mailbox = in.mailbox();
-    in.space();
-    in.expect('(', "a list of status items must follow");
-    do out.items.push_back(parse_status_item(in));
-    while (in.take_if(' '));
-    in.expect(')', "the list of status items has no end");
-    return out;
 }
 
 arguments append(cursor& in) {

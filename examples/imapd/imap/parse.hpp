@@ -26,6 +26,10 @@ std::variant<command, bad_command> parse(std::string_view text);
 flag_list parse_flags(cursor& in, bool parentheses_needed);
 cmd::fetch parse_fetch(cursor& in, bool uid);
 cmd::search parse_search(cursor& in, bool uid);
+cmd::select parse_select(cursor& in, bool examine);
+cmd::create parse_create(cursor& in);
+cmd::rename parse_rename(cursor& in);
+cmd::status parse_status(cursor& in);
 cmd::list parse_list(cursor& in, bool lsub);
 
 }  // namespace imapd::imap

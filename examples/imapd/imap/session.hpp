@@ -39,6 +39,14 @@ inline answer bad(std::string text) { return {"BAD", std::move(text)}; }
 /// The store's error: its code, and no word on files.
 inline answer answer_of(std::error_code code) { return no(std::string(code_of(code)) + one_line(code.message())); }
 
+/// Whether it is for the one who runs the server, too, and not only for the client.
+inline bool is_trouble(std::error_code code) {
+    for (auto const expected : {mailfs::errc::not_found, mailfs::errc::exists, mailfs::errc::denied, mailfs::errc::bad_name,
+                                mailfs::errc::too_big, mailfs::errc::bad_message})
+        if (code == expected) return false;
+    return true;
+}
+
 /// May be said before and after login alike.
 inline constexpr std::string_view capabilities =
     "IMAP4rev1 LITERAL+ SASL-IR AUTH=PLAIN ID ENABLE IDLE NAMESPACE UIDPLUS UNSELECT CHILDREN SPECIAL-USE "
@@ -153,7 +161,8 @@ private:
     expectations expected_;   // of the command that is being executed
     bool condstore_ = false;  // FETCH responses carry MODSEQ
     bool logout_ = false;
-    std::string goodbye_;  // why we end it, when we do
+    bool watch_failed_ = false;  // it was said on stderr
+    std::string goodbye_;        // why we end it, when we do
     std::size_t login_failures_ = 0;
     std::size_t bad_in_a_row_ = 0;
 };

@@ -112,7 +112,7 @@ asio::awaitable<answer> session<Store, Extractor>::dispatch(command const& c) {
         }
     } catch (std::system_error const& error) {
         result = answer_of(error.code());
-        fmt::print(stderr, "imapd: {} failed: {}\n", c.name, error.what());
+        if (is_trouble(error.code())) fmt::print(stderr, "imapd: {} failed: {}\n", c.name, error.what());
     }
     co_return result;
 }

@@ -63,7 +63,8 @@ asio::awaitable<void> session<Store, Extractor>::wait_for_change() {
         co_await box_->box.wait_for_change();
     } catch (mailfs::error const& error) {
         failed = true;
-        fmt::print(stderr, "imapd: waiting for a change failed: {}\n", error.what());
+        if (!std::exchange(watch_failed_, true))
+            fmt::print(stderr, "imapd: looks every second for changes, for {}\n", error.what());
     }
     if (!failed) co_return;
     asio::steady_timer pause(co_await asio::this_coro::executor, std::chrono::seconds(1));

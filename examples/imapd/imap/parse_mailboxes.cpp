@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSL-1.0
+// SELECT, CREATE, RENAME, STATUS: what is said of mailboxes by name.
+#include "imap/cursor.hpp"
+#include "imap/parse.hpp"
+#include "imap/writer.hpp"
+
+#include <array>
+
+namespace imapd::imap {
+namespace {
+
+mailfs::special_use parse_special_use(cursor& in) {
+    in.expect('\\', "a special use begins with a backslash");
+    auto const name = in.atom();
+    for (auto const& [known, use] : special_uses)
+        if (equal_nocase(known.substr(1), name)) return use;
+    throw syntax_error{"the special use is not known"};
+}
+
+std::string strip_separator(std::string name) {  // RFC 3501 section 6.3.3: it only announces children
+    if (name.size() > 1 && name.back() == '/') name.pop_back();
+    return name;
+}
+
+status_item parse_status_item(cursor& in) {
+    static constexpr std::array<std::pair<std::string_view, status_item>, 7> names = {
+        {{"MESSAGES", status_item::messages},
+         {"RECENT", status_item::recent},
+         {"UIDNEXT", status_item::uid_next},
+         {"UIDVALIDITY", status_item::uid_validity},
+         {"UNSEEN", status_item::unseen},
+         {"HIGHESTMODSEQ", status_item::highest_modseq},
+         {"SIZE", status_item::size}}};
+    auto const name = in.upper_atom();
+    for (auto const& [known, item] : names)
+        if (known == name) return item;
+    throw syntax_error{"the status item is not known"};
+}
+
+}  // namespace
+
+cmd::select parse_select(cursor& in, bool examine) {
+    cmd::select out;
+    out.examine = examine;
+    in.space();
+    out.mailbox = in.mailbox();
+    if (!in.take_if(' ')) return out;
+    in.expect('(', "a list of parameters must follow");
+    if (in.upper_atom() != "CONDSTORE") throw syntax_error{"CONDSTORE is the only parameter known"};
+    in.expect(')', "the list of parameters has no end");
+    out.condstore = true;
+    return out;
+}
+
+cmd::create parse_create(cursor& in) {
+    cmd::create out;
+    in.space();
+    out.mailbox = strip_separator(in.mailbox());
+    if (!in.take_if(' ')) return out;
+    in.expect('(', "a list of parameters must follow");
+    if (in.upper_atom() != "USE") throw syntax_error{"USE is the only parameter known"};
+    in.space();
+    in.expect('(', "a list of uses must follow");
+    do out.use = out.use | parse_special_use(in);
+    while (in.take_if(' '));
+    in.expect(')', "the list of uses has no end");
+    in.expect(')', "the list of parameters has no end");
+    return out;
+}
+
+cmd::rename parse_rename(cursor& in) {
+    cmd::rename out;
+    in.space();
+    out.from = in.mailbox();
+    in.space();
+    out.to = strip_separator(in.mailbox());
+    return out;
+}
+
+cmd::status parse_status(cursor& in) {
+    cmd::status out;
+    in.space();
+    out.mailbox = in.mailbox();
+    in.space();
+    in.expect('(', "a list of status items must follow");
+    do out.items.push_back(parse_status_item(in));
+    while (in.take_if(' '));
+    in.expect(')', "the list of status items has no end");
+    return out;
+}
+
+}  // namespace imapd::imap
