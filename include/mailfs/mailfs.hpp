@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// The umbrella: all that a program needs to store mail. Decorators for tests (fs/faulty_fs.hpp, fs/counting_fs.hpp,
-// fs/latency_fs.hpp) are left out.
+// The umbrella: all that a program needs to store mail. Left out is what tests need: fs/memory_fs.hpp, and the decorators
+// fs/faulty_fs.hpp, fs/counting_fs.hpp and fs/latency_fs.hpp.
 #pragma once
 
 #include <mailfs/fwd.hpp>
@@ -14,7 +14,6 @@
 #include <mailfs/types/uid.hpp>
 #include <mailfs/types/uid_set.hpp>
 
-#include <mailfs/fs/memory_fs.hpp>
 #include <mailfs/fs/posix_fs.hpp>
 
 #include <mailfs/index/index.hpp>

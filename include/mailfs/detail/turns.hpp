@@ -3,12 +3,11 @@
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/detail/wait.hpp>
 
 #include <asio/awaitable.hpp>
-#include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
-#include <asio/use_awaitable.hpp>
 
 #include <algorithm>
 #include <deque>
@@ -24,11 +23,12 @@ public:
     bool try_take() noexcept { return taken_ ? false : (taken_ = true); }
 
     /// Returns when the turn is the caller's. Cancellation throws operation_aborted, and the caller is out of the line.
+    template <class = void>
     asio::awaitable<void> wait() {
         waiter self{asio::steady_timer(co_await asio::this_coro::executor, asio::steady_timer::time_point::max())};
         line_.push_back(&self);
         std::error_code ec;
-        co_await self.wake.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+        co_await detail::wait(self.wake, ec);
         if (self.mine) co_return;
         line_.erase(std::find(line_.begin(), line_.end(), &self));
         throw std::system_error(asio::error::operation_aborted);

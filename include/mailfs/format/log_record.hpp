@@ -107,7 +107,7 @@ T load(bytes_view bytes) noexcept {
 template <class T>
 bytes_view view_of(T const& value) noexcept {
     static_assert(std::has_unique_object_representations_v<T>);
-    return std::as_bytes(std::span(&value, 1));
+    return {reinterpret_cast<std::byte const*>(&value), sizeof value};  // a span of T costs each T compile time
 }
 
 inline void put_guid(std::uint8_t (&field)[16], guid const& g) noexcept { std::memcpy(field, g.octets.data(), 16); }

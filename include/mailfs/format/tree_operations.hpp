@@ -240,7 +240,7 @@ private:
         layout.header.size = static_cast<std::uint32_t>(size);
         auto at = bytes_.size();
         bytes_.resize(at + size);
-        put(at, std::as_bytes(std::span(&layout, 1)));
+        put(at, bytes_view(reinterpret_cast<std::byte const*>(&layout), sizeof layout));
         for (auto text : texts) put(at, as_bytes(text));
         return *this;
     }

@@ -3,13 +3,13 @@
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/detail/wait.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/fs/filesystem.hpp>
 
 #include <asio/awaitable.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
-#include <asio/use_awaitable.hpp>
 
 #include <chrono>
 #include <optional>
@@ -40,7 +40,7 @@ public:
             }
         }
         asio::steady_timer timer(co_await asio::this_coro::executor, poll_interval);
-        co_await timer.async_wait(asio::use_awaitable);
+        co_await detail::wait(timer);
     }
 
 private:

@@ -80,6 +80,7 @@ private:
     std::span<std::byte> bytes_;
 };
 
+/// Its coroutines are templates so that who includes this compiles those that are used.
 class posix_fs {
 public:
     static constexpr fs_traits traits{.reach = scope::host,
@@ -103,10 +104,12 @@ public:
     std::string const& root() const noexcept { return shared_->root; }
 
     /// One system call.
+    template <class = void>
     asio::awaitable<std::optional<file>> open(std::string_view path);
 
     /// A file's bytes and, with `stored`, its name are durable on return; false under `stored` means that the name which
     /// was there is durable too. Three system calls when the file is there, six to make it (and two more for `stored`).
+    template <class = void>
     asio::awaitable<bool> create(std::string_view path, bytes_view bytes, durability d) {
         assert(detail::is_file_path(path));
         auto const make = [&] {
@@ -119,6 +122,7 @@ public:
         co_return co_await aside(*shared_, make);
     }
 
+    template <class = void>
     asio::awaitable<std::vector<std::string>> list(std::string_view path) {
         assert(detail::is_directory_path(path));
         auto names = entries(path);
@@ -127,6 +131,7 @@ public:
     }
 
     /// False also for a directory that is not empty. Hidden files that killed processes left in it do not count.
+    template <class = void>
     asio::awaitable<bool> remove(std::string_view path) {
         assert(detail::is_file_path(path));
         std::string const name(path);
@@ -137,6 +142,7 @@ public:
     }
 
     /// Throws not_found when there is no such directory.
+    template <class = void>
     asio::awaitable<watch> watch_directory(std::string_view path) {
         assert(detail::is_directory_path(path));
         auto const executor = co_await asio::this_coro::executor;
@@ -246,23 +252,28 @@ public:
     using mapping = posix_mapping;
 
     /// Two system calls and no allocation; completes at once. On an error the head of `bytes` may be in the file.
+    template <class = void>
     asio::awaitable<std::uint64_t> append(bytes_view bytes) { co_return append_now(bytes); }
 
     /// One system call when the buffer is filled or nothing is there, two when the file ends in between (a device error
     /// behind a short read must not pass for the end). Completes at once.
+    template <class = void>
     asio::awaitable<std::size_t> read(std::uint64_t offset, std::span<std::byte> buffer) { co_return read_now(offset, buffer); }
 
+    template <class = void>
     asio::awaitable<std::uint64_t> size() { co_return size_now(); }
 
     /// One system call. fsync, with which ext4, XFS, btrfs and F2FS keep the file's name too; fdatasync would not be
     /// cheaper, since an append changes the size. After one failure each later call fails too: the kernel has dropped the
     /// dirty pages, and a second fsync that succeeds proves nothing.
+    template <class = void>
     asio::awaitable<void> sync() {
         if (sync_failure_ == 0) sync_failure_ = co_await aside(*shared_, [fd = fd_.get()] { return detail::sync_all(fd); });
         if (sync_failure_ != 0) detail::throw_errno(sync_failure_, name(), "fsync");
     }
 
     /// Two system calls; page faults come later.
+    template <class = void>
     asio::awaitable<mapping> map() {
         auto const size = static_cast<std::size_t>(size_now());
         if (size == 0) co_return mapping{};
@@ -322,7 +333,8 @@ private:
     int sync_failure_ = 0;
 };
 
-inline asio::awaitable<std::optional<posix_fs::file>> posix_fs::open(std::string_view path) {
+template <class>
+asio::awaitable<std::optional<posix_fs::file>> posix_fs::open(std::string_view path) {
     assert(detail::is_file_path(path));
     std::string name(path);
     auto fd = detail::open_at(shared_->directory.get(), name.c_str(), O_RDWR | O_APPEND | O_NOCTTY);

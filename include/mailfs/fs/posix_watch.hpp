@@ -3,13 +3,13 @@
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/detail/wait.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/fs/detail/posix_calls.hpp>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/posix/stream_descriptor.hpp>
-#include <asio/use_awaitable.hpp>
 
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -38,9 +38,10 @@ public:
 
     /// Completes at once when something happened since the last call. When the directory itself went it completes once
     /// more, and then throws not_found. One call at a time; Asio's cancellation ends it.
+    template <class = void>
     asio::awaitable<void> changed() {
         if (gone_) throw error(errc::not_found, path_, "the watched directory was removed");
-        while (!drain()) co_await descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+        while (!drain()) co_await mailfs::detail::wait_readable(descriptor_);
     }
 
 private:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/detail/wait.hpp>
 #include <mailfs/fs/filesystem.hpp>
 
 #include <asio/awaitable.hpp>
@@ -10,7 +11,6 @@
 #include <asio/cancellation_signal.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/error.hpp>
-#include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
@@ -79,7 +79,7 @@ private:
         waiter const here(*this);
         if (!bell_) bell_.emplace(executor, asio::steady_timer::time_point::max());
         std::error_code rung;  // operation_aborted, be it the bell or our own cancellation
-        co_await bell_->async_wait(asio::redirect_error(asio::use_awaitable, rung));
+        co_await detail::wait(*bell_, rung);
         auto const state = co_await asio::this_coro::cancellation_state;
         if (state.cancelled() != asio::cancellation_type::none) throw std::system_error(asio::error::operation_aborted);
     }

@@ -3,14 +3,13 @@
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/detail/wait.hpp>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/error_code.hpp>
-#include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
-#include <asio/use_awaitable.hpp>
 
 #include <algorithm>
 #include <deque>
@@ -40,13 +39,14 @@ public:
     turn_queue(turn_queue const&) = delete;
     turn_queue& operator=(turn_queue const&) = delete;
 
+    template <class = void>
     asio::awaitable<turn> take() {
         if (!std::exchange(taken_, true)) co_return turn(*this);
         auto const executor = co_await asio::this_coro::executor;
         place mine(*this, executor);
         while (!mine.called) {
             asio::error_code woken;
-            co_await mine.bell.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+            co_await detail::wait(mine.bell, woken);
         }
         mine.called = false;  // from here the turn answers for it
         co_return turn(*this);
