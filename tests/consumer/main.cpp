@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // What a project that uses mailfs writes: one include, and a message that comes back.
+#include <mailfs/fs/memory_fs.hpp>
 #include <mailfs/mailfs.hpp>
 
 #include <asio/co_spawn.hpp>
