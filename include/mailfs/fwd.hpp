@@ -23,7 +23,9 @@ class change_watch;
 
 // log, index, replication: a mailbox as a stream of transactions
 struct lockless_log;
-class mailbox_state;
+template <class>
+class basic_mailbox_state;
+using mailbox_state = basic_mailbox_state<void>;
 class view;
 template <host Host = system_host>
 class basic_standalone;
@@ -38,7 +40,9 @@ template <filesystem Fs, host Host = system_host>
 class multi_dbox;
 
 // store: what programs touch
-class tree_state;
+template <class>
+class basic_tree_state;
+using tree_state = basic_tree_state<void>;
 template <class Reader>
 class fetch_pipeline;
 template <class Index, message_format Format = multi_dbox<typename Index::fs_type, typename Index::host_type>>

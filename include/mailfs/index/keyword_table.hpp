@@ -20,16 +20,22 @@
 
 namespace mailfs {
 
+// A template, so that a program compiles what it uses of it.
+template <class>
+class basic_keyword_table;
+using keyword_table = basic_keyword_table<void>;
+
 /// Part of the state: names are numbered in the order of their first use and never forgotten (RFC 9051: compared
 /// without regard to case). Sets are numbered as they come; only what they hold is part of the state.
-class keyword_table {
+template <class>
+class basic_keyword_table {
 public:
     static constexpr std::size_t names_max = 4096;    ///< keywords of one mailbox; further ones are refused by rule
     static constexpr std::size_t blob_size_max = names_max * (format::keyword_size_max + 2);
 
     using set = std::vector<std::uint32_t>;  // numbers of names, ascending
 
-    keyword_table() { sets_.emplace_back(); ids_.emplace(set{}, 0); }
+    basic_keyword_table() { sets_.emplace_back(); ids_.emplace(set{}, 0); }
 
     std::vector<std::string> const& names() const noexcept { return names_; }
     std::size_t set_count() const noexcept { return sets_.size(); }

@@ -51,17 +51,23 @@ struct mailbox_counters {
     friend bool operator==(mailbox_counters const&, mailbox_counters const&) = default;
 };
 
+// A template, so that a program compiles what it uses of it.
+template <class>
+class basic_mailbox_state;
+using mailbox_state = basic_mailbox_state<void>;
+
 /// Rows are in UID order and keep their number until compacted; expunged ones stay behind in `expunged`.
-class mailbox_state {
+template <class>
+class basic_mailbox_state {
 public:
     using outcome = mailbox_outcome;
 
     static constexpr std::size_t metadata_size_max = 64U << 10;  ///< bytes of all keys and values
     static constexpr std::size_t compact_rows_min = 1024;        ///< expunged rows, before they are swept out of memory
 
-    mailbox_state() = default;
-    mailbox_state(mailbox_state const&) = delete;
-    mailbox_state& operator=(mailbox_state const&) = delete;
+    basic_mailbox_state() = default;
+    basic_mailbox_state(basic_mailbox_state const&) = delete;
+    basic_mailbox_state& operator=(basic_mailbox_state const&) = delete;
 
     // --- what others read ------------------------------------------------------------------------------------
     guid object() const noexcept { return object_; }
@@ -383,7 +389,8 @@ private:
 };
 
 /// Canonical: expunged rows are left out, keyword sets are numbered as rows use them. Cost: the size of the snapshot.
-inline std::vector<std::byte> mailbox_state::dump() const {
+template <class Void>
+std::vector<std::byte> basic_mailbox_state<Void>::dump() const {
     format::snapshot_header h;
     format::put_guid(h.object, object_);
     h.rows = counters_.messages;
@@ -442,7 +449,8 @@ inline std::vector<std::byte> mailbox_state::dump() const {
 
 /// Takes the mapped columns as they are; checks the head and the small parts now, columns block by block when they
 /// are used. Throws corrupt or newer_version and stays as it was.
-inline void mailbox_state::load(std::span<std::byte> bytes, std::string_view name) {
+template <class Void>
+void basic_mailbox_state<Void>::load(std::span<std::byte> bytes, std::string_view name) {
     format::snapshot_reader const in(bytes, name);
     auto const& h = in.header();
     auto const source = std::make_shared<snapshot_source>(std::string(name));
@@ -478,7 +486,8 @@ inline void mailbox_state::load(std::span<std::byte> bytes, std::string_view nam
 
 /// `good`: the snapshot that load() was given, as it was before it was damaged. What was read from it, or written to it in
 /// memory, stays. Throws corrupt when it is another one.
-inline void mailbox_state::mend(std::span<std::byte> good, std::string_view name) {
+template <class Void>
+void basic_mailbox_state<Void>::mend(std::span<std::byte> good, std::string_view name) {
     format::snapshot_reader const in(good, name);
     auto const each = [&](auto&& f) {
         mailbox_rows::each(rows_, [&]<class T>(format::column_id id, column<T>& c) { f(c, in.get(id, sizeof(T))); });

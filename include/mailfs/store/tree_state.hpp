@@ -57,7 +57,13 @@ constexpr std::uint32_t next_uid_validity(std::uint64_t now_ms, std::uint32_t la
     return std::max({clock, after, 16U | slot});
 }
 
-class tree_state {
+// A template, so that a program compiles what it uses of it.
+template <class>
+class basic_tree_state;
+using tree_state = basic_tree_state<void>;
+
+template <class>
+class basic_tree_state {
 public:
     using outcome = tree_outcome;
 
@@ -126,7 +132,7 @@ private:
         for (; auto const operation = format::take_tree_operation(operations); ++done) {
             if (std::holds_alternative<format::tree_rename>(*operation)) ++renames;
             if (done == tree_operations_max || renames > 1) return tree_verdict::malformed;
-            auto const verdict = std::visit([this](auto const& o) { return act(o); }, *operation);
+            auto const verdict = std::visit([this](auto const& o) { return this->act(o); }, *operation);
             if (verdict != tree_verdict::applied) return verdict;
         }
         return tree_verdict::applied;
