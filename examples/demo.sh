@@ -9,16 +9,23 @@ set -eu
 source=$(cd "$(dirname "$0")/.." && pwd)
 build=$source/build-demo
 
+python=/usr/bin/python3  # Debian's, which has Debian's libraries, even where another comes first in PATH
+[ -x "$python" ] || python=python3
+for word; do
+    case $word in -h | --help) exec "$python" "$source/examples/demo/demo.py" --help ;; esac
+done
+
 sh "$source/tests/install_deps.sh" demo
 if [ ! -f "$build/build.ninja" ]; then
     echo "Setting up the build in $build"
-    meson setup "$build" "$source" -Doptimization=2 -Ddebug=false -Dwerror=false -Dtests=false -Dbench=false </dev/null >"$source/build-demo.log" 2>&1 || {
-        cat "$source/build-demo.log"
+    log=$(mktemp)
+    meson setup "$build" "$source" -Doptimization=2 -Ddebug=false -Dwerror=false -Dtests=false -Dbench=false </dev/null >"$log" 2>&1 || {
+        cat "$log"
+        rm "$log"
         exit 1
     }
+    rm "$log"
 fi
 meson compile -C "$build" imapd </dev/null
 
-python=/usr/bin/python3  # Debian's, which has Debian's libraries, even where another comes first in PATH
-[ -x "$python" ] || python=python3
 exec "$python" "$source/examples/demo/demo.py" --imapd "$build/examples/imapd/imapd" "$@"
