@@ -9,6 +9,7 @@
 #include <mailfs/types/stamp.hpp>
 #include <mailfs/types/uid.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -174,11 +175,25 @@ inline std::optional<record_view> decode_record(bytes_view bytes, std::uint32_t 
     return record_view{h, payload};
 }
 
-/// These bytes, in front of a record or of the end, are the head of a record that was never whole: what a killed writer left.
-inline bool is_torn(bytes_view bytes, std::uint32_t seed) noexcept {
-    if (bytes.size() <= sizeof(record_header)) return true;  // a transaction is longer
+namespace detail {
+inline bool is_head_of_record(bytes_view bytes, std::uint32_t seed) noexcept {
+    if (bytes.size() < sizeof(record_header) + 8) return true;  // a transaction is longer
     auto const h = load<record_header>(bytes);
     return h.header_checksum == record_header_checksum(h, seed) && h.size > bytes.size();
+}
+}  // namespace detail
+
+/// These bytes, in front of a record or of the end, are heads of records that were never whole: what killed writers left.
+inline bool is_torn(bytes_view bytes, std::uint32_t seed) noexcept {
+    le32 const word = record_sync;
+    auto const sync = view_of(word);
+    while (!bytes.empty()) {
+        auto const next = std::search(bytes.begin() + 1, bytes.end(), sync.begin(), sync.end());
+        auto const piece = static_cast<std::size_t>(next - bytes.begin());
+        if (!detail::is_head_of_record(bytes.first(piece), seed)) return false;
+        bytes = bytes.subspan(piece);
+    }
+    return true;
 }
 
 /// Offset of the next valid record at or after `from`, at any byte; bytes.size() when there is none. Linear: a

@@ -59,7 +59,7 @@ public:
     /// Makes log.1 on stable storage, with `first` (one transaction's operations, may be empty) in it; false: there is a log.
     asio::awaitable<bool> create(guid object, dot id, stamp when, bytes_view first) {
         auto const names = co_await list_logs(fs_, directory_);
-        if (names.newest() > 0) co_return false;  // log.1 itself may be gone long since
+        if (!names.empty()) co_return false;  // log.1 itself may be gone long since
         format::log_header h = new_header(1);
         format::put_guid(h.object, object);
         format::put_guid(h.boot, host_.boot());
@@ -273,7 +273,7 @@ private:
         // A process that slept may meet a name that was removed, and even one that was made again by another sleeper.
         // Whoever finds a greater number trusts neither, and takes the newest snapshot.
         auto const names = co_await list_logs(fs_, directory_);
-        if (names.newest() > segment_->number + 1) {
+        if (names.newest_log() > segment_->number + 1) {
             co_await reload();
             co_return true;
         }
@@ -302,7 +302,7 @@ private:
     asio::awaitable<bool> load_newest() {
         auto names = co_await list_logs(fs_, directory_);
         for (int i = 0; i < reloads_max; ++i) {
-            if (names.newest() == 0) co_return false;
+            if (names.empty()) co_return false;
             bool done = false;
             std::exception_ptr failure;
             try {
@@ -314,7 +314,7 @@ private:
             // Others may have rotated and removed meanwhile, and a sleeper may have made a removed name again: what was
             // loaded, or found wrong, counts only if nothing newer has come.
             auto now = co_await list_logs(fs_, directory_);
-            bool const moved = now.newest() > (done ? segment_->number : names.newest());
+            bool const moved = now.newest_log() > (done ? segment_->number : names.newest_log());
             if (failure && !moved) std::rethrow_exception(failure);
             if (done && !moved) {
                 co_await join_boot();
@@ -390,9 +390,9 @@ private:
             if (segment_->number == stop_at_) co_return true;
             if (!names.has_snapshot(segment_->number) || is_distrusted(segment_->number)) co_await leave_snapshot();
         }
-        if (segment_->number <= names.newest()) co_return true;
+        if (segment_->number <= names.newest_log()) co_return true;
         auto const now = co_await list_logs(fs_, directory_);  // a name that came since is trusted as little as in cross()
-        co_return now.newest() <= segment_->number;
+        co_return now.newest_log() <= segment_->number;
     }
 
     // --- a snapshot that proves damaged while it is in use -----------------------------------------------------
@@ -612,11 +612,11 @@ private:
         auto const old = segment_;
         co_await sync_now(*old);  // that the next file exists proves this one whole
         auto const names = co_await list_logs(fs_, directory_);
-        if (names.newest() > old->number) {  // we slept: the next file came and may be gone
+        if (names.newest_log() > old->number) {  // we slept: the next file came and may be gone
             co_await reload();
             co_return;
         }
-        auto const h = successor(*old);
+        auto const h = successor(*old, names.has_snapshot(old->number + 1));
         auto const bytes = format::view_of(h);
         auto const name = path(log_name(h.number));
         bool const made = co_await fs_.create(name, bytes, durability::stored);
@@ -628,7 +628,8 @@ private:
         if (segment_->number < number) co_await reload();
     }
 
-    format::log_header successor(segment const& s) {
+    // Where the next file's snapshot is there and the file itself is not, it was lost with what clients saw of it.
+    format::log_header successor(segment const& s, bool was_lost) {
         auto h = new_header(s.number + 1);
         auto const& stream = machine_.stream();
         format::put_guid(h.object, machine_.object());
@@ -637,6 +638,11 @@ private:
         h.n = stream.at.n;
         h.chain = stream.chain;
         h.next_id = machine_.next_id();
+        if (was_lost) {
+            h.epoch = h.epoch + 16;
+            h.n = 0;
+            h.next_id = static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{h.next_id} + lost_log_ids, 0xffff'ffffU));
+        }
         h.seal_offset = static_cast<std::uint32_t>(s.replay.seal_offset());
         h.checksum = format::log_header_checksum(h);
         return h;
@@ -677,6 +683,7 @@ private:
         }
     }
 
+    static constexpr std::uint32_t lost_log_ids = 1U << 20;    // left behind for a whole log that went missing
     static constexpr std::size_t read_size_min = 16U << 10;    // bytes asked for when nothing is known
     static constexpr std::size_t buffer_size_max = 256U << 10; // bytes kept between calls
 

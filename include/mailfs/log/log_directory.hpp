@@ -28,9 +28,8 @@ struct log_names {
 
     bool has_log(std::uint64_t n) const { return std::binary_search(logs.begin(), logs.end(), n); }
     bool has_snapshot(std::uint64_t n) const { return std::binary_search(snapshots.begin(), snapshots.end(), n); }
-    std::uint64_t newest() const noexcept {
-        return std::max(logs.empty() ? 0 : logs.back(), snapshots.empty() ? 0 : snapshots.back());
-    }
+    bool empty() const noexcept { return logs.empty() && snapshots.empty(); }
+    std::uint64_t newest_log() const noexcept { return logs.empty() ? 0 : logs.back(); }
     std::vector<std::uint64_t> snapshots_newest_first() const { return {snapshots.rbegin(), snapshots.rend()}; }
 
     /// Files that a snapshot of `number` makes superfluous, but for `kept` generations.

@@ -94,6 +94,21 @@ TEST_CASE("log record: the head of a record is told from damage to a whole one")
     }
 }
 
+TEST_CASE("log record: heads of several records in a row are told from damage, too") {
+    auto const record = record_of("twelve bytes");
+    auto const piece = [&](std::size_t size) { return bytes_view(record).first(size); };
+    for (std::size_t first : {1U, 3U, 29U, 64U, 75U})
+        for (std::size_t second : {1U, 5U, 63U, 70U}) {
+            std::vector<std::byte> bytes;
+            for (auto const part : {piece(first), piece(second), piece(first)}) bytes.insert(bytes.end(), part.begin(), part.end());
+            CHECK(is_torn(bytes, seed));
+            auto rotten = record;
+            rotten[70] ^= std::byte{1};
+            bytes.insert(bytes.end(), rotten.begin(), rotten.end());
+            CHECK(!is_torn(bytes, seed));
+        }
+}
+
 TEST_CASE("log record: the chain tells apart what replicas must agree on, and nothing else") {
     auto const bytes = record_of("operations");
     auto const base = chain_hash(0, *decode_record(bytes, seed));

@@ -521,6 +521,49 @@ TEST_CASE("base: after rot, a new boot reads on to the end") {
     });
 }
 
+// --- files that go missing -----------------------------------------------------------------------------------
+
+TEST_CASE("missing: a log that is gone while its snapshot is there leaves its UIDs and MODSEQs behind, and all goes on") {
+    on_machine([](machine& m) -> asio::awaitable<void> {
+        auto a = m.log();
+        co_await a.open();
+        co_await m.deliver(a, 1);
+        co_await a.rotate();
+        for (std::uint64_t i = 2; i < 5; ++i) co_await m.deliver(a, i);
+        co_await m.fs.remove("box/log.2");
+        auto b = m.log();
+        co_await b.open();
+        auto const id = co_await m.deliver(b, 9);
+        CHECK(id > 4);
+        CHECK(b.machine().stream().at > a.machine().stream().at);
+        CHECK(b.number() == 2);
+        CHECK(messages(b) == ids{{1, 1}, {id, 9}});
+        auto c = m.log();
+        co_await c.open();
+        CHECK(c.machine().dump() == b.machine().dump());
+    });
+}
+
+TEST_CASE("missing: a snapshot or an older generation may go at any time") {
+    on_machine([](machine& m) -> asio::awaitable<void> {
+        auto a = m.log();
+        co_await a.open();
+        co_await m.deliver(a, 1);
+        co_await a.rotate();
+        co_await m.deliver(a, 2);
+        for (std::string const name : {"index.2", "log.1"}) {
+            co_await m.fs.remove("box/" + name);
+            auto b = m.log();
+            co_await b.open();
+            CHECK(b.machine().dump() == a.machine().dump());
+        }
+        co_await m.fs.remove("box/index.2");
+        auto c = m.log();
+        auto const failed = co_await failure_of(c.open());
+        CHECK(failed->code() == errc::corrupt);
+    });
+}
+
 // --- processes that sleep ------------------------------------------------------------------------------------
 
 namespace {

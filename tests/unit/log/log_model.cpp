@@ -162,7 +162,7 @@ private:
         trace(process->name, " does ", what, stored ? " stored" : "");
         if (what < 9) co_await deliver(stored);
         else if (what < 13) co_await mark(stored);
-        else if (what < 16) co_await catch_up();
+        else if (what < 16) co_await on_a_disk_that_may_be_full(catch_up());  // which must name a torn record before it goes on
         else if (what < 17) co_await on_a_disk_that_may_be_full(log_.sync());
         else if (what < 18) co_await on_a_disk_that_may_be_full(log_.rotate());
         else co_await allocate();
