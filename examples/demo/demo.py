@@ -31,15 +31,18 @@ SHOWN_MAX = 10  # names listed of messages that went wrong
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="demo.sh", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(prog="demo.sh", description=__doc__)
     parser.add_argument("path", nargs="?", default=os.path.join(os.path.dirname(HERE), "mail"),
-                        help="an mbox, a Maildir, a folder of message files, or a tar archive of such a folder")
+                        help="an mbox, a Maildir, a folder of message files, or a tar archive of such a folder; "
+                             "otherwise the messages of examples/mail")
     parser.add_argument("--once", action="store_true", help="read everything back, compare, and exit with 0 or 1")
-    parser.add_argument("--data", default="demo-data", help="where the server keeps its files")
-    parser.add_argument("--port", type=int, help="IMAP port; 1143, or any free one with --once")
-    parser.add_argument("--lmtp-port", type=int, help="LMTP port; 1124, or any free one with --once")
-    parser.add_argument("--durability", choices=("none", "stored"), default="stored", help="what an answered delivery survives")
-    parser.add_argument("--format", choices=("single", "multi"), default="multi", help="a file for each message, or for many")
+    parser.add_argument("--data", metavar="DIR", default="demo-data", help="where the server keeps its files (%(default)s)")
+    parser.add_argument("--port", type=int, help="of IMAP: 1143, or any free one with --once")
+    parser.add_argument("--lmtp-port", type=int, metavar="PORT", help="of LMTP: 1124, or any free one with --once")
+    parser.add_argument("--durability", choices=("none", "stored"), default="stored",
+                        help="an answered delivery survives kill -9, or also a power cut (%(default)s)")
+    parser.add_argument("--format", choices=("single", "multi"), default="multi",
+                        help="a file for each message, or for many (%(default)s)")
     parser.add_argument("--imapd", required=True, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     for name, port in (("port", 1143), ("lmtp_port", 1124)):
