@@ -117,7 +117,8 @@ def fill(server, chosen):
     if not wanted:
         raise RuntimeError(f"{chosen.path}: there is no message in it")
     size = sum(key[0] * times for key, times in wanted.items())
-    print(f"{wanted.total()} messages, {size / 1e6:.1f} MB, in {chosen.path}")
+    amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+    print(f"{wanted.total()} messages, {amount}, in {chosen.path}")
     with server.inbox(USER) as inbox:
         there = found_in(inbox, wanted)
     begin = time.monotonic()
