@@ -21,6 +21,7 @@ namespace mailfs::detail {
 class turns {
 public:
     bool try_take() noexcept { return taken_ ? false : (taken_ = true); }
+    bool is_free() const noexcept { return !taken_; }
 
     /// Returns when the turn is the caller's. Cancellation throws operation_aborted, and the caller is out of the line.
     template <class = void>

@@ -49,6 +49,12 @@ __attribute__((target("sse4.2"))) inline std::uint32_t crc32c_sse42(std::uint32_
         wide = _mm_crc32_u64(wide, word);
     }
     crc = static_cast<std::uint32_t>(wide);
+    if (n >= 4) {
+        std::uint32_t word;
+        std::memcpy(&word, p, 4);
+        crc = _mm_crc32_u32(crc, word);
+        p += 4, n -= 4;
+    }
     for (; n > 0; ++p, --n) crc = _mm_crc32_u8(crc, *p);
     return crc;
 }

@@ -67,6 +67,13 @@ concept append_file = std::movable<F> && requires(F f, bytes_view bytes, std::sp
     { f.map() } -> awaitable_of<typename F::mapping>;        // the whole file as it is now
 };
 
+/// A file whose appends never wait, since a cache takes them: a plain call does what append() promises. What appends in
+/// lock-step saves a coroutine for each.
+template <class F>
+concept immediate_append_file = append_file<F> && requires(F f, bytes_view bytes) {
+    { f.append_now(bytes) } -> std::same_as<std::uint64_t>;
+};
+
 /// A tree of files. A value: copies share the same root. Paths are relative, separated by '/', made by the library
 /// (never from a user's words); directories come into being with their first file.
 template <class Fs>

@@ -254,6 +254,21 @@ public:
     /// Two system calls and no allocation; completes at once. On an error the head of `bytes` may be in the file.
     template <class = void>
     asio::awaitable<std::uint64_t> append(bytes_view bytes) { co_return append_now(bytes); }
+    /// The same without a coroutine.
+    std::uint64_t append_now(bytes_view bytes) const {
+        if (bytes.size() > traits.append_size_max) throw error(errc::too_big, name(), "one append takes less than 2 GiB");
+        if (bytes.empty()) return size_now();  // write() of nothing would not move to the end
+        auto const n = detail::uninterrupted([&] { return ::write(fd_.get(), bytes.data(), bytes.size()); });
+        if (n < 0) fail_append(errno);
+        auto const end = ::lseek(fd_.get(), 0, SEEK_CUR);
+        if (end < n) detail::throw_errno(end < 0 ? errno : EIO, name(), "lseek");
+        auto const offset = static_cast<std::uint64_t>(end - n);
+        if (static_cast<std::size_t>(n) < bytes.size())
+            throw error(errc::no_space, name(), offset,
+                        "write: disk full or file size limit reached after " + std::to_string(n) + " of " +
+                            std::to_string(bytes.size()) + " bytes");
+        return offset;
+    }
 
     /// One system call when the buffer is filled or nothing is there, two when the file ends in between (a device error
     /// behind a short read must not pass for the end). Completes at once.
@@ -286,21 +301,6 @@ private:
     friend class posix_fs;
     file(std::shared_ptr<state const> shared, detail::unique_fd fd, std::string path)
         : shared_(std::move(shared)), fd_(std::move(fd)), path_(std::move(path)) {}
-
-    std::uint64_t append_now(bytes_view bytes) const {
-        if (bytes.size() > traits.append_size_max) throw error(errc::too_big, name(), "one append takes less than 2 GiB");
-        if (bytes.empty()) return size_now();  // write() of nothing would not move to the end
-        auto const n = detail::uninterrupted([&] { return ::write(fd_.get(), bytes.data(), bytes.size()); });
-        if (n < 0) fail_append(errno);
-        auto const end = ::lseek(fd_.get(), 0, SEEK_CUR);
-        if (end < n) detail::throw_errno(end < 0 ? errno : EIO, name(), "lseek");
-        auto const offset = static_cast<std::uint64_t>(end - n);
-        if (static_cast<std::size_t>(n) < bytes.size())
-            throw error(errc::no_space, name(), offset,
-                        "write: disk full or file size limit reached after " + std::to_string(n) + " of " +
-                            std::to_string(bytes.size()) + " bytes");
-        return offset;
-    }
 
     [[noreturn]] void fail_append(int why) const { detail::throw_errno(why, name(), "write", size_now()); }
 

@@ -170,42 +170,57 @@ private:
     // Whatever can fail, fails here.
     void prepare(format::record_view const& record) const {
         format::for_each_operation(record.payload, [&](std::uint16_t kind, std::uint16_t flags, bytes_view bytes) {
-            using format::mailbox_operation;
-            if (kind > std::uint16_t(mailbox_operation::relocate) && (flags & format::operation_may_skip) == 0)
+            if (kind > std::uint16_t(format::mailbox_operation::relocate) && (flags & format::operation_may_skip) == 0)
                 throw error(errc::newer_version, "mailbox " + object_.hex(), "operation " + std::to_string(kind));
-            auto count = [this](uid_t first, uid_t last) { touch(first, last, rows_.uid, rows_.flags, rows_.modseq, rows_.size, rows_.id); };
-            auto change = [&](uid_t first, uid_t last) { count(first, last), touch(first, last, rows_.keyword_set); };
-            if (kind == std::uint16_t(mailbox_operation::flags)) {
-                if (auto v = format::view_operation<format::flags_operation>(bytes)) format::for_each_range(v->rest, v->op.range_count, change);
-            } else if (kind == std::uint16_t(mailbox_operation::expunge)) {
-                if (auto v = format::view_operation<format::expunge_operation>(bytes)) format::for_each_range(v->rest, v->op.range_count, count);
-            } else if (kind == std::uint16_t(mailbox_operation::cache)) {
-                if (auto v = format::view_operation<format::cache_operation>(bytes)) touch(v->op.uid, v->op.uid, rows_.uid, rows_.cache);
-            } else if (kind == std::uint16_t(mailbox_operation::relocate)) {
-                if (auto v = format::view_operation<format::relocate_operation>(bytes)) touch(v->op.uid, v->op.uid, rows_.uid, rows_.id, rows_.where);
-            }
+            if (source_) touch_rows_of(kind, bytes);
             return true;
         });
     }
-    // The rows of these uids will be there when the columns are asked for them.
+    // What the operation needs of the mapped rows is checked, or throws.
+    void touch_rows_of(std::uint16_t kind, bytes_view bytes) const {
+        using enum format::mailbox_operation;
+        auto const& r = rows_;
+        auto const counted = [&](uid_t first, uid_t last) { touch(first, last, r.uid, r.flags, r.modseq, r.size, r.id); };
+        auto const changed = [&](uid_t first, uid_t last) { touch(first, last, r.uid, r.flags, r.modseq, r.id, r.keyword_set); };
+        switch (static_cast<format::mailbox_operation>(kind)) {
+            case flags:
+                if (auto v = format::view_operation<format::flags_operation>(bytes))
+                    format::for_each_range(v->rest, v->op.range_count, changed);
+                break;
+            case expunge:
+                if (auto v = format::view_operation<format::expunge_operation>(bytes))
+                    format::for_each_range(v->rest, v->op.range_count, counted);
+                break;
+            case cache:
+                if (auto const v = format::view_operation<format::cache_operation>(bytes)) touch(v->op.uid, v->op.uid, r.uid, r.cache);
+                break;
+            case relocate:
+                if (auto const v = format::view_operation<format::relocate_operation>(bytes))
+                    touch(v->op.uid, v->op.uid, r.uid, r.id, r.where);
+                break;
+            default: break;
+        }
+    }
     template <class... Columns>
     void touch(uid_t first, uid_t last, Columns const&... columns) const {
         auto const begin = rows_.lower_bound(first);
-        auto const end = first == last ? std::min(begin + 1, rows_.count()) : last == uid_max ? rows_.count() : rows_.lower_bound(last + 1);
+        auto const end = first == last     ? std::min(begin + 1, rows_.count())
+                         : last == uid_max ? rows_.count()
+                                           : rows_.lower_bound(last + 1);
         (columns.touch(begin, end), ...);
     }
 
     // A message's part of the digest: who it is, its uid, flags, modseq. A sum, so that order does not matter.
-    std::uint64_t part_of_digest(std::size_t row) const {
-        auto const& g = rows_.id[row].octets;
-        auto const bytes = std::as_bytes(std::span(g));
-        auto mix = [](std::uint64_t h, std::uint64_t word) {
-            h = (h ^ word) * 0x9e37'79b9'7f4a'7c15U;
-            return h ^ h >> 29;
-        };
-        auto h = mix(format::load<le64>(bytes), format::load<le64>(bytes.subspan(8)));
-        h = mix(h, std::uint64_t{rows_.uid[row]} << 32 | rows_.flags[row]);
-        return mix(h, rows_.modseq[row]) * 0xbf58'476d'1ce4'e5b9U;
+    static std::uint64_t mix(std::uint64_t h, std::uint64_t word) noexcept {
+        h = (h ^ word) * 0x9e37'79b9'7f4a'7c15U;
+        return h ^ h >> 29;
+    }
+    std::uint64_t identity(std::size_t row) const {
+        auto const bytes = std::as_bytes(std::span(rows_.id[row].octets));
+        return mix(format::load<le64>(bytes), format::load<le64>(bytes.subspan(8)));
+    }
+    static std::uint64_t part_of_digest(std::uint64_t identity, uid_t uid, std::uint32_t flags, modseq_t modseq) noexcept {
+        return mix(mix(identity, std::uint64_t{uid} << 32 | flags), modseq) * 0xbf58'476d'1ce4'e5b9U;
     }
     // Takes a message out of counters and digest (sign -1), or puts it in.
     void count(std::size_t row, bool in) {
@@ -215,7 +230,16 @@ private:
         step(counters_.unseen, has(flags, flag::seen) ? 0 : 1);
         step(counters_.deleted, has(flags, flag::deleted) ? 1 : 0);
         step(counters_.bytes, rows_.size[row]);
-        step(digest_, part_of_digest(row));
+        step(digest_, part_of_digest(identity(row), rows_.uid[row], rows_.flags[row], rows_.modseq[row]));
+    }
+    // The same for a message that stays and has other flags or keywords now.
+    void recount(std::size_t row, std::uint32_t old_flags, std::uint32_t flags, modseq_t old_modseq, modseq_t modseq) {
+        auto const both = [&](flag f) { return std::uint64_t{has(static_cast<flag>(flags), f)} - std::uint64_t{has(static_cast<flag>(old_flags), f)}; };
+        counters_.unseen -= both(flag::seen);
+        counters_.deleted += both(flag::deleted);
+        auto const who = identity(row);
+        auto const uid = rows_.uid[row];
+        digest_ += part_of_digest(who, uid, flags, modseq) - part_of_digest(who, uid, old_flags, old_modseq);
     }
 
     keyword_table::set numbers_of(std::vector<std::string_view> const& names, bool make, outcome* out) {
@@ -256,7 +280,9 @@ private:
         auto const mask = v->op.flags & static_cast<std::uint32_t>(all_flags);
         auto const ranges_size = std::size_t{v->op.range_count} * sizeof(format::range_layout);
         if (ranges_size > v->rest.size()) return;
-        auto const numbers = numbers_of(format::names_of(v->rest.subspan(ranges_size), v->op.keyword_count), mode != flag_mode::remove, out);
+        keyword_table::set numbers;
+        if (v->op.keyword_count > 0)
+            numbers = numbers_of(format::names_of(v->rest.subspan(ranges_size), v->op.keyword_count), mode != flag_mode::remove, out);
         std::optional<std::uint32_t> last_set;  // neighbours mostly have the same keywords
         std::uint32_t makes = 0;
         auto const set_from = [&](std::uint32_t set) {
@@ -266,19 +292,20 @@ private:
         };
         format::for_each_range(v->rest, v->op.range_count, [&](uid_t first, uid_t last) {
             for_each(first, last, [&](std::size_t row) {
-                if (rows_.modseq[row] > v->op.unchanged_since) {
+                auto& modseq = rows_.modseq.at(row);
+                if (modseq > v->op.unchanged_since) {
                     if (out != nullptr) out->modified.add(rows_.uid[row]);
                     return;
                 }
-                auto const old = rows_.flags[row];
-                auto const now = mode == flag_mode::add ? old | mask : mode == flag_mode::remove ? old & ~mask : mask;
-                auto const set = set_from(rows_.keyword_set[row]);
-                if (now == old && set == rows_.keyword_set[row]) return;
-                count(row, false);
-                rows_.flags.at(row) = now;
-                rows_.keyword_set.at(row) = set;
-                rows_.modseq.at(row) = stream_.at.modseq();
-                count(row, true);
+                auto& flags = rows_.flags.at(row);
+                auto& keyword_set = rows_.keyword_set.at(row);
+                auto const now = mode == flag_mode::add ? flags | mask : mode == flag_mode::remove ? flags & ~mask : mask;
+                auto const set = set_from(keyword_set);
+                if (now == flags && set == keyword_set) return;
+                recount(row, flags, now, modseq, stream_.at.modseq());
+                flags = now;
+                keyword_set = set;
+                modseq = stream_.at.modseq();
                 changes_.changed(row);
                 if (out != nullptr) out->changed.add(rows_.uid[row]);
             });

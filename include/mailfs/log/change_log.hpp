@@ -7,6 +7,7 @@
 #include <mailfs/log/state_machine.hpp>
 
 #include <concepts>
+#include <optional>
 
 namespace mailfs {
 
@@ -18,6 +19,8 @@ concept change_log = filesystem<Fs> && host<Host> && state_machine<M> &&
                          { log.open() } -> awaitable_of<bool>;
                          { log.catch_up() } -> awaitable_of<bool>;
                          { log.append(id, when, operations) } -> awaitable_of<typename Log::template on<Fs, Host, M>::appended>;
+                         { log.append_at_once(id, when, operations) } ->
+                             std::same_as<std::optional<typename Log::template on<Fs, Host, M>::appended>>;  // nothing: await append()
                          { log.sync() } -> awaitable_of<void>;
                          { log.machine() } -> std::same_as<M&>;
                      };

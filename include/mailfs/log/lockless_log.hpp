@@ -117,18 +117,40 @@ public:
         detail::turn const mine(turns_);
         if (operations.size() > transaction_size_max()) throw error(errc::too_big, directory_, "transaction longer than a record may be");
         if (!segment_) co_await reload();
-        watched_ = id;
-        segment_->replay.watch(id);
+        auto begun = watched_ == id ? std::exchange(begun_, std::nullopt) : std::nullopt;
+        if (!begun) watch(id);
         for (int tries = 0; !segment_->replay.verdict(); ++tries) {
             if (tries == appends_max) throw error(errc::busy, directory_, "the log was rotated by others at every try");
-            if (!is_ready()) co_await get_ready();
-            auto const record = new_record(format::record_kind::transaction, id, when);
-            co_await append_record(record, operations);
+            landing l;
+            if (begun) l = *std::exchange(begun, std::nullopt);
+            else l = co_await put_when_ready(id, when, operations);
+            if (!l.applied) co_await find_out(l, true);
         }
         watched_.reset();
+        if (record_.size() > buffer_size_max) record_ = {};
         appended result{*segment_->replay.verdict(), std::move(segment_->replay.outcome())};
         if (is_long()) co_await rotate_quietly();
         co_return result;
+    }
+
+    /// What append() does, without a coroutine, where nothing has to be waited for: no other call is under way, the file
+    /// takes appends at once, nobody came before, nothing is to be synced or rotated. Else nothing: the caller goes on by
+    /// awaiting append() with the same arguments, at once. No allocation.
+    std::optional<appended> append_at_once(dot id, stamp when, bytes_view operations) {
+        if constexpr (!immediate_append_file<typename Fs::file>) {
+            return std::nullopt;
+        } else {
+            bool const free = turns_.is_free() && segment_ && is_ready() && !is_long();
+            if (!free || operations.size() > buffer_size_max) return std::nullopt;
+            encode(new_record(format::record_kind::transaction, id, when), operations);
+            if (is_beyond_bound()) return std::nullopt;
+            appended result;
+            auto const l = land_now(result);
+            if (l.applied) return result;
+            watch(id);
+            begun_ = l;
+            return std::nullopt;
+        }
     }
 
     /// Returns when all that was read or appended so far is on stable storage, damage before it named by a scar.
@@ -282,6 +304,10 @@ private:
         co_return true;
     }
 
+    void watch(dot const& id) {
+        watched_ = id;
+        segment_->replay.watch(id);
+    }
     void enter(opened next) {
         auto& stream = machine_.stream();
         auto const& h = next.header;
@@ -504,56 +530,92 @@ private:
     }
 
     // Appends, and reads up to what was appended. An error of the append counts only if the record did not get there.
-    asio::awaitable<void> append_record(format::record_header record, bytes_view payload) {
-        auto& s = *segment_;
-        encode(record_, s, record, payload);
-        auto const own = format::record_view{format::load<format::record_header>(record_), bytes_view(record_).subspan(sizeof record)};
-        bool const transaction = own.kind() == format::record_kind::transaction;
-        if (transaction && M::next_id_after(machine_.next_id(), own) > s.replay.id_limit()) co_await keep_bound(s, own);
-        std::exception_ptr failure;
-        std::uint64_t at = 0;
-        try {
-            at = co_await s.file.append(record_);
-            if (transaction && at == s.replay.position()) {
-                s.replay.apply_own(own);
-                co_return;
-            }
-        } catch (std::system_error const&) {  // of the append, or the snapshot proves damaged where the record needs it
-            failure = std::current_exception();
-        }
-        co_await find_out(failure, transaction, at);
+    asio::awaitable<void> append_record(format::record_header header, bytes_view payload) {
+        encode(header, payload);
+        auto const l = co_await put();
+        if (!l.applied) co_await find_out(l, false);
     }
 
-    void encode(std::vector<std::byte>& out, segment const& s, format::record_header record, bytes_view payload) const {
-        record.base_offset = static_cast<std::uint32_t>(s.replay.position());
-        record.base_next_id = machine_.next_id();
-        record.base_n = machine_.stream().at.n;
-        record.synced = static_cast<std::uint32_t>(s.known_durable());
-        out.clear();
-        format::encode_record(out, record, payload, s.seed);
+    // What is known of the record after it was appended.
+    struct landing {
+        bool applied = false;        // it lies at position(): nobody came before it
+        std::uint64_t at = 0;        // else it lies here,
+        std::exception_ptr failure;  // or this is why nobody knows
+    };
+    landing land_now(appended& result) {
+        landing l;
+        try {
+            l.at = segment_->file.append_now(own_bytes());
+            l.applied = l.at == segment_->replay.position();
+            if (l.applied) result.verdict = segment_->replay.apply_own(own_, result.outcome);
+        } catch (std::system_error const&) {  // of the append; or the snapshot proves damaged where the record needs it
+            l = {false, 0, std::current_exception()};
+        }
+        return l;
+    }
+    asio::awaitable<landing> put() {
+        landing l;
+        try {
+            l.at = co_await segment_->file.append(own_bytes());
+        } catch (std::system_error const&) {
+            l.failure = std::current_exception();
+        }
+        co_return l;
+    }
+    asio::awaitable<landing> put_when_ready(dot id, stamp when, bytes_view operations) {
+        if (!is_ready()) co_await get_ready();
+        encode(new_record(format::record_kind::transaction, id, when), operations);
+        if (is_beyond_bound()) co_await keep_bound();
+        auto l = co_await put();
+        if (l.failure || l.at != segment_->replay.position()) co_return l;
+        try {
+            segment_->replay.apply_own(own_);
+            l.applied = true;
+        } catch (error const&) {  // the snapshot proves damaged where the record needs it
+            l.failure = std::current_exception();
+        }
+        co_return l;
+    }
+
+    // The record is in own_ then, and its bytes in record_.
+    void encode(format::record_header const& header, bytes_view payload) {
+        auto const size = format::record_size(payload.size());
+        if (record_.size() < size) record_.resize(std::max(size, 2 * record_.size()));
+        own_.header = header;
+        set_base(own_.header, *segment_);
+        format::encode_record(std::span(record_).first(size), own_.header, payload, segment_->seed);
+        own_.payload = own_bytes().subspan(sizeof header);
+    }
+    bytes_view own_bytes() const noexcept { return bytes_view(record_).first(own_.header.size); }
+    void set_base(format::record_header& h, segment const& s) const noexcept {
+        h.base_offset = static_cast<std::uint32_t>(s.replay.position());
+        h.base_next_id = machine_.next_id();
+        h.base_n = machine_.stream().at.n;
+        h.synced = static_cast<std::uint32_t>(s.known_durable());
     }
 
     // No more ids than unsynced_ids_max are ever unsynced.
-    asio::awaitable<void> keep_bound(segment& s, format::record_view own) {
-        if (M::next_id_after(machine_.next_id(), own) - machine_.next_id() > unsynced_ids_max)
+    bool is_beyond_bound() const { return M::next_id_after(machine_.next_id(), own_) > segment_->replay.id_limit(); }
+    asio::awaitable<void> keep_bound() {
+        if (M::next_id_after(machine_.next_id(), own_) - machine_.next_id() > unsynced_ids_max)
             throw error(errc::too_big, directory_, "more messages than one transaction may append");
-        co_await sync_now(s);
+        co_await sync_now(*segment_);
     }
 
     // Reads on after an append that failed, or that others came before.
-    asio::awaitable<void> find_out(std::exception_ptr failure, bool transaction, std::uint64_t at) {
+    asio::awaitable<void> find_out(landing l, bool transaction) {
         auto const number = segment_->number;
         auto const name = path(log_name(number));
         try {
             co_await read_on();
         } catch (error const& e) {
-            if (!failure && !transaction) throw;
+            if (!l.failure && !transaction) throw;
             throw error(errc::may_have_happened, name, std::string("what was appended cannot be read back: ") + e.what());
         }
         if (transaction && segment_->replay.verdict()) co_return;
-        if (failure) std::rethrow_exception(failure);
-        if (transaction && !segment_->replay.sealed() && segment_->number == number && segment_->replay.position() <= at)
-            throw error(errc::corrupt, name, at, "a record that was just appended cannot be read back");
+        if (l.failure) std::rethrow_exception(l.failure);
+        if (transaction && !segment_->replay.sealed() && segment_->number == number && segment_->replay.position() <= l.at)
+            throw error(errc::corrupt, name, l.at, "a record that was just appended cannot be read back");
     }
 
     // Names damage that a power cut must not be blamed for later.
@@ -567,7 +629,9 @@ private:
             ranges.insert(ranges.end(), bytes.begin(), bytes.end());
         }
         std::vector<std::byte> bytes;
-        encode(bytes, s, new_record(format::record_kind::scar), ranges);
+        auto record = new_record(format::record_kind::scar);
+        set_base(record, s);
+        format::encode_record(bytes, record, ranges, s.seed);
         co_await s.file.append(bytes);
         s.replay.scarred();
     }
@@ -704,7 +768,10 @@ private:
     std::uint64_t loads_ = 0;
     std::optional<dot> watched_;
     std::exception_ptr rotation_failure_;
-    std::vector<std::byte> buffer_, record_;
+    std::vector<std::byte> buffer_;
+    std::vector<std::byte> record_;  // the bytes of own_, at its front
+    format::record_view own_;        // what is being appended
+    std::optional<landing> begun_;   // what append_at_once() of watched_ left to append()
     detail::turns turns_;
 };
 

@@ -77,10 +77,11 @@ public:
         for (int tries = 0;; ++tries) {
             auto const id = next_dot();
             auto const when = log_.machine().stream().latest.next(log_.host().now_ms());
-            auto done = co_await log_.append(id, when, operations);
-            if (done.verdict == admission::fresh) {
+            auto done = log_.append_at_once(id, when, operations);
+            if (!done) done = co_await log_.append(id, when, operations);
+            if (done->verdict == admission::fresh) {
                 if (wanted == durability::stored) co_await make_stored();
-                co_return std::move(done.outcome);
+                co_return std::move(done->outcome);
             }
             // Our counters only grow, so this identity is another's too, or it was forgotten for its long silence.
             if (tries == incarnations_max) throw error(errc::busy, log_.directory(), "no identity of this writer was accepted");

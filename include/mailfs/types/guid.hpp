@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +18,11 @@ struct guid {
 
     constexpr explicit operator bool() const noexcept { return *this != guid{}; }
     friend constexpr auto operator<=>(guid const&, guid const&) = default;
+    friend constexpr bool operator==(guid const& a, guid const& b) noexcept {  // two words, no call of memcmp
+        using words = std::array<std::uint64_t, 2>;
+        auto const x = std::bit_cast<words>(a.octets), y = std::bit_cast<words>(b.octets);
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+    }
 
     /// Two random words; the caller brings the randomness.
     static constexpr guid from_words(std::uint64_t high, std::uint64_t low) noexcept {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -29,6 +30,11 @@ struct uid_range {
 class uid_set {
 public:
     uid_set() = default;
+    uid_set(uid_set&&) noexcept = default;
+    uid_set& operator=(uid_set&&) noexcept = default;
+    uid_set(uid_set const& other) : single_(other.single_), many_(other.many_ ? std::make_unique<list>(*other.many_) : nullptr) {}
+    uid_set& operator=(uid_set const& other) { return *this = uid_set(other); }
+    ~uid_set() = default;
     uid_set(std::initializer_list<uid_range> ranges) {
         for (auto r : ranges) add(r.first, r.last);
     }
@@ -45,20 +51,20 @@ public:
         } else if (first <= back->last || first - 1 == back->last) {
             back->last = std::max(back->last, last);
         } else {
-            if (many_.empty()) many_.push_back(std::exchange(single_, none));
-            many_.push_back({first, last});
+            if (!many_) many_ = std::make_unique<list>(1, std::exchange(single_, none));
+            many_->push_back({first, last});
         }
     }
     void add(uid_t uid) { add(uid, uid); }
     void clear() noexcept {
-        many_.clear();
+        many_.reset();
         single_ = none;
     }
 
     bool empty() const noexcept { return ranges().empty(); }
     /// Valid until the set is changed.
     std::span<uid_range const> ranges() const noexcept {
-        if (!many_.empty()) return many_;
+        if (many_) return *many_;
         return {&single_, single_ == none ? 0U : 1U};
     }
     std::uint64_t size() const noexcept {  ///< how many UIDs, not how many ranges
@@ -113,10 +119,11 @@ public:
     friend bool operator==(uid_set const& a, uid_set const& b) noexcept { return std::ranges::equal(a.ranges(), b.ranges()); }
 
 private:
+    using list = std::vector<uid_range>;
     static constexpr uid_range none{1, 0};
 
     uid_range* last_range() noexcept {
-        if (!many_.empty()) return &many_.back();
+        if (many_) return &many_->back();
         return single_ == none ? nullptr : &single_;
     }
     static std::optional<uid_t> number(std::string_view text, uid_t star) {
@@ -127,7 +134,7 @@ private:
         return value;
     }
     void insert(uid_t first, uid_t last) {
-        std::vector<uid_range> out;
+        list out;
         out.reserve(ranges().size() + 1);
         for (auto r : ranges()) {
             if (std::uint64_t{r.last} + 1 < first)
@@ -142,13 +149,13 @@ private:
             }
         }
         out.push_back({first, last});
-        many_ = std::move(out);
+        many_ = std::make_unique<list>(std::move(out));
         single_ = none;
     }
 
-    // All ranges are in many_; but a first one waits in single_ until a second comes.
+    // All ranges are in many_; but a first one waits in single_ until a second comes. Small, since outcomes carry sets.
     uid_range single_ = none;
-    std::vector<uid_range> many_;
+    std::unique_ptr<list> many_;
 };
 
 }  // namespace mailfs
