@@ -91,7 +91,8 @@ private:
         auto const file = open_at(at_.root, directory_.c_str(), O_TMPFILE | O_WRONLY, at_.file_mode);
         if (!file) {
             if (errno == ENOENT) return outcome::no_directory;
-            if (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL) return outcome::refused;
+            // ext4 says EPERM for a directory that is just being removed; a named file then tells what is the matter
+            if (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == EPERM) return outcome::refused;
             throw_errno(errno, full(directory_), "open");
         }
         fill(file.get(), bytes, stored);
