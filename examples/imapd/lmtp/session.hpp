@@ -82,7 +82,7 @@ private:
         if (std::holds_alternative<cmd::data>(c)) {
             co_await data();
         } else {
-            std::visit([this](auto const& arguments) { on(arguments); }, c);
+            std::visit([this](auto const& arguments) { this->on(arguments); }, c);
         }
     }
 
