@@ -25,19 +25,22 @@ inline constexpr std::size_t keyword_size_max = 255;                  ///< of a 
 inline constexpr std::size_t users_file_size_max = 16 * 1024 * 1024;
 
 // Counts.
-inline constexpr std::size_t imap_connections_max = 1024;        ///< more are told BYE and closed
-inline constexpr std::size_t lmtp_connections_max = 128;         ///< more are told 421 and closed
-inline constexpr std::size_t fetch_window_max = 64;              ///< messages read ahead by one FETCH
-inline constexpr std::size_t login_failures_max = 3;             ///< per connection
-inline constexpr std::size_t bad_preauth_max = 10;               ///< malformed commands before login
-inline constexpr std::size_t bad_in_a_row_max = 100;             ///< malformed commands without a good one between them
-inline constexpr std::size_t search_depth_max = 32;              ///< nested NOT, OR and parentheses
-inline constexpr std::size_t sequence_ranges_max = 10'000;       ///< comma-separated items of a sequence set
-inline constexpr std::size_t list_pattern_size_max = 1024;       ///< reference and pattern of a LIST together
-inline constexpr std::size_t recipients_max = 100;               ///< of one LMTP transaction
-inline constexpr std::size_t lmtp_errors_max = 20;               ///< refused commands of one LMTP connection
-inline constexpr std::size_t mime_depth_max = 64;                ///< nested parts; what lies deeper is one leaf
-inline constexpr std::size_t mime_parts_max = 10'000;            ///< parts of a message; what comes later is one leaf
+inline constexpr std::size_t imap_connections_max = 1024;   ///< more are told BYE and closed
+inline constexpr std::size_t lmtp_connections_max = 128;    ///< more are told 421 and closed
+inline constexpr std::size_t fetch_window_max = 64;         ///< messages read ahead by one FETCH
+inline constexpr std::size_t login_failures_max = 3;        ///< per connection
+inline constexpr std::size_t bad_preauth_max = 10;          ///< malformed commands before login
+inline constexpr std::size_t commands_preauth_max = 100;    ///< commands of any kind before login
+inline constexpr std::size_t bad_in_a_row_max = 100;        ///< malformed commands without a good one between them
+inline constexpr std::size_t search_depth_max = 32;         ///< nested NOT, OR and parentheses
+inline constexpr std::size_t sequence_ranges_max = 10'000;  ///< comma-separated items of a sequence set
+inline constexpr std::size_t list_pattern_size_max = 1024;  ///< reference and pattern of a LIST together
+inline constexpr std::size_t list_patterns_max = 32;        ///< of one LIST
+inline constexpr std::size_t slice_max = 256;               ///< names or rows looked at before others of the thread go on
+inline constexpr std::size_t recipients_max = 100;          ///< of one LMTP transaction
+inline constexpr std::size_t lmtp_errors_max = 20;          ///< refused commands of one LMTP connection
+inline constexpr std::size_t mime_depth_max = 64;           ///< nested parts; what lies deeper is one leaf
+inline constexpr std::size_t mime_parts_max = 10'000;       ///< parts of a message; what comes later is one leaf
 inline constexpr std::size_t header_value_size_max = 64 * 1024;  ///< of a header field that is parsed; the rest is cut off
 
 inline constexpr std::size_t sync_threads = 4;  ///< that wait for disks

@@ -3,6 +3,7 @@
 #include "imap/cursor.hpp"
 #include "imap/parse.hpp"
 #include "imap/utf7.hpp"
+#include "limits.hpp"
 
 #include <array>
 
@@ -58,8 +59,10 @@ cmd::list parse_list(cursor& in, bool lsub) {
     out.reference = *std::move(reference);
     in.space();
     if (!lsub && in.take_if('(')) {
-        do out.patterns.push_back(pattern(in));
-        while (in.take_if(' '));
+        do {
+            if (out.patterns.size() == limits::list_patterns_max) throw syntax_error{"too many patterns"};
+            out.patterns.push_back(pattern(in));
+        } while (in.take_if(' '));
         in.expect(')', "the list of patterns has no end");
     } else {
         out.patterns.push_back(pattern(in));

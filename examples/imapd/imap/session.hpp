@@ -98,6 +98,7 @@ private:
     }
     asio::awaitable<void> flush();
     asio::awaitable<void> flush_if_large();
+    asio::awaitable<void> let_others_go();
 
     // What changed in the selected mailbox (session_sync.hpp).
     asio::awaitable<void> sync(sync_options o);
@@ -156,6 +157,7 @@ private:
     [[no_unique_address]] Extractor extractor_;
     assembler assembler_;
     std::string out_;
+    bool out_is_whole_ = true;  // no response in it has only begun
     std::optional<account> account_;
     std::optional<selected> box_;
     expectations expected_;   // of the command that is being executed
@@ -165,6 +167,7 @@ private:
     std::string goodbye_;        // why we end it, when we do
     std::size_t login_failures_ = 0;
     std::size_t bad_in_a_row_ = 0;
+    std::size_t commands_before_login_ = 0;
 };
 
 }  // namespace imapd::imap

@@ -27,6 +27,7 @@ struct session<Store, Extractor>::fetch_plan {
     mailfs::uid_set seen;    // messages that are \Seen by this
     mailfs::uid_set unreadable;
     std::error_code failure;  // of the last unreadable one
+    std::string reason;       // the same, in full
 };
 
 template <class Store, mime::extractor Extractor>
@@ -85,6 +86,7 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::fetch const& c) {
     }
     if (failed) std::rethrow_exception(failed);
     if (plan.unreadable.empty()) co_return answer{};
+    fmt::print(stderr, "imapd: FETCH failed: {}\n", plan.reason);
     auto result = answer_of(plan.failure);
     result.text += ": UID " + plan.unreadable.text();
     co_return result;
@@ -111,6 +113,7 @@ asio::awaitable<void> session<Store, Extractor>::stream(fetch_plan& plan, mailfs
         if (mail->error) {
             plan.unreadable.add(mail->uid);
             plan.failure = mail->error;
+            plan.reason = mail->reason;
             continue;
         }
         auto const flags = box_->box.view().flags(mail->uid);

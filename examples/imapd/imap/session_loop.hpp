@@ -4,6 +4,10 @@
 
 #include "imap/session.hpp"
 
+#include <asio/post.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+
 namespace imapd::imap {
 
 template <class Store, mime::extractor Extractor>
@@ -23,7 +27,7 @@ asio::awaitable<void> session<Store, Extractor>::run() {
     } catch (net::hangup const&) {
     }
     if (io_->why() == net::ending::timeout) goodbye_ = "* BYE Silent for too long\r\n";
-    if (io_->why() == net::ending::stopping) goodbye_ = "* BYE The server is stopping\r\n";
+    if (io_->why() == net::ending::stopping) goodbye_ = (out_is_whole_ ? out_ : "") + "* BYE The server is stopping\r\n";
     box_.reset();
     account_.reset();
     co_await io_->say_farewell(goodbye_);
@@ -31,12 +35,20 @@ asio::awaitable<void> session<Store, Extractor>::run() {
 
 template <class Store, mime::extractor Extractor>
 asio::awaitable<void> session<Store, Extractor>::flush() {
+    if (io_->why() != net::ending::none) throw net::hangup{io_->why()};  // the farewell takes what is unsaid
     auto const sent = std::exchange(out_, {});
     co_await io_->write(sent);
 }
 template <class Store, mime::extractor Extractor>
 asio::awaitable<void> session<Store, Extractor>::flush_if_large() {
     if (out_.size() >= limits::flush_size) co_await flush();
+}
+
+/// Others of this thread go first.
+template <class Store, mime::extractor Extractor>
+asio::awaitable<void> session<Store, Extractor>::let_others_go() {
+    auto const executor = co_await asio::this_coro::executor;
+    co_await asio::post(executor, asio::use_awaitable);
 }
 
 template <class Store, mime::extractor Extractor>
@@ -90,11 +102,18 @@ asio::awaitable<void> session<Store, Extractor>::execute(std::string_view text) 
         co_return;
     }
     bad_in_a_row_ = 0;
+    if (!account_ && ++commands_before_login_ > limits::commands_preauth_max) {
+        goodbye_ = "* BYE Log in sooner\r\n";
+        logout_ = true;
+        co_return;
+    }
     auto const& c = std::get<command>(parsed);
+    out_is_whole_ = false;
     auto result = co_await dispatch(c);
     expected_.clear();
     if (result.text.empty()) result.text = c.name + " completed";
     say_format("{} {} {}", c.tag, result.status, result.text);
+    out_is_whole_ = true;
     if (c.name == "LOGOUT") logout_ = true;
 }
 

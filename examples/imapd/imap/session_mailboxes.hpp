@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace imapd::imap {
 
@@ -83,19 +84,15 @@ inline bool matches_any(cmd::list const& l, std::string const& name) {
                        [&](auto const& p) { return list_matches(l.reference + p, name); });
 }
 
-/// Subscribed names that match, and what is said of each. RFC 3501 section 6.3.9: a parent that "%" reaches stands in for
-/// subscribed names below it that do not match themselves.
-inline std::map<std::string, std::string_view> subscribed_names(std::vector<std::string> const& names, cmd::list const& l) {
-    std::map<std::string, std::string_view> out;
-    for (auto const& name : names) {
-        if (matches_any(l, name)) {
-            out[name] = "";
-            continue;
-        }
-        for (auto const above : mailfs::ancestors_of(name))
-            if (matches_any(l, std::string(above))) out.emplace(above, "\\Noselect");
+/// What LSUB says of one subscribed name. RFC 3501 section 6.3.9: a parent that "%" reaches stands in for subscribed names
+/// below it that do not match themselves.
+inline void add_subscribed(std::map<std::string, std::string_view>& out, std::string const& name, cmd::list const& l) {
+    if (matches_any(l, name)) {
+        out[name] = "";
+        return;
     }
-    return out;
+    for (auto const above : mailfs::ancestors_of(name))
+        if (matches_any(l, std::string(above))) out.emplace(above, "\\Noselect");
 }
 
 }  // namespace detail
@@ -110,12 +107,22 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::list const& c) {
         if (c.reference.size() + pattern.size() > limits::list_pattern_size_max) co_return bad("The pattern is too long");
     std::vector<std::string> subscribed;
     if (c.lsub || c.only_subscribed) subscribed = co_await account_->subscriptions();
+    std::size_t looked_at = 0;
     if (c.lsub) {
-        for (auto const& [name, attributes] : detail::subscribed_names(subscribed, c)) list_one(c, name, attributes);
+        std::map<std::string, std::string_view> names;
+        for (auto const& name : subscribed) {
+            detail::add_subscribed(names, name, c);
+            if (++looked_at % limits::slice_max == 0) co_await let_others_go();
+        }
+        for (auto const& [name, attributes] : names) {
+            list_one(c, name, attributes);
+            co_await flush_if_large();
+        }
         co_return answer{};
     }
     auto const infos = co_await account_->list();
     for (auto const& info : infos) {
+        if (++looked_at % limits::slice_max == 0) co_await let_others_go();
         if ((c.only_subscribed && !info.subscribed) || (c.only_special_use && info.use == mailfs::special_use::none))
             continue;
         if (!detail::matches_any(c, info.name)) continue;
@@ -125,9 +132,11 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::list const& c) {
         co_await flush_if_large();
     }
     if (!c.only_subscribed) co_return answer{};
+    std::set<std::string_view> there;
+    for (auto const& info : infos) there.insert(info.name);
     for (auto const& name : subscribed) {
-        bool const there = std::any_of(infos.begin(), infos.end(), [&](auto const& i) { return i.name == name; });
-        if (!there && !c.only_special_use && detail::matches_any(c, name)) list_one(c, name, "\\NonExistent \\Subscribed");
+        if (!there.contains(name) && !c.only_special_use && detail::matches_any(c, name))
+            list_one(c, name, "\\NonExistent \\Subscribed");
     }
     co_return answer{};
 }

@@ -51,12 +51,14 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::search const& c) {
     resolve_sets(key, box_->told, count > 0 ? view.uid(count) : 0);
     if (asks_modseq(key)) enable_condstore();
     mailfs::uid_set found, undecided;
-    view.for_each(1, mailfs::uid_max, [&](mailfs::uid_t uid) {
+    for (std::uint32_t n = 1; n <= count; ++n) {
+        auto const uid = view.uid(n);
         auto const m = facts(uid);
         auto const result = m ? match_row(key, m->get()) : verdict::no;
         if (result == verdict::yes) found.add(uid);
         if (result == verdict::needs_bytes) undecided.add(uid);
-    });
+        if (n % limits::slice_max == 0) co_await let_others_go();
+    }
     if (!undecided.empty()) {
         auto const more = co_await search_bodies(key, undecided);
         for (auto const r : more.ranges()) found.add(r.first, r.last);

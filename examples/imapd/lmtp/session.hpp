@@ -46,7 +46,8 @@ public:
         } catch (net::hangup const&) {
         }
         if (io_->why() == net::ending::timeout) last_words = "421 4.4.2 Silent for too long\r\n";
-        if (io_->why() == net::ending::stopping) last_words = "421 4.3.2 The server is stopping\r\n";
+        if (io_->why() == net::ending::stopping)
+            last_words = out_ + "421 4.3.2 The server is stopping\r\n";  // what is stored is said
         if (io_->why() == net::ending::none) last_words = std::move(out_);
         co_await io_->say_farewell(last_words);
     }
@@ -58,6 +59,7 @@ private:
         ++errors_;
     }
     asio::awaitable<void> flush() {
+        if (io_->why() != net::ending::none) throw net::hangup{io_->why()};  // the farewell takes what is unsaid
         auto const sent = std::exchange(out_, {});
         co_await io_->write(sent);
     }

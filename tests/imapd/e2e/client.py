@@ -43,6 +43,10 @@ class Server:
         self.process.stdout.close()
         return code
 
+    def is_sanitized(self):
+        with open(PROGRAM, "rb") as program:
+            return b"__asan_init" in program.read()
+
     def log(self):
         self.errors.seek(0)
         return self.errors.read().decode(errors="replace")
