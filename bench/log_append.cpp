@@ -19,7 +19,7 @@ using namespace mailfs;
 
 constexpr std::uint64_t turn_records = 1000;
 constexpr std::size_t record_size =
-    sizeof(format::record_header) + sizeof(format::flags_operation) + sizeof(format::range_layout);
+    format::record_size(sizeof(format::flags_operation) + sizeof(format::range_layout));
 
 /// The least a state can be.
 class tally {

@@ -27,6 +27,7 @@ inline constexpr std::uint16_t log_major = 1;                  ///< a reader ref
 inline constexpr std::uint16_t log_minor = 0;                  ///< a reader reads a greater one
 inline constexpr std::uint64_t log_features_known = 0;         ///< required features that this reader has
 inline constexpr std::uint32_t record_sync = 0xe24c'4da7;      ///< no text in any common charset has these bytes
+inline constexpr std::uint32_t record_end = 0xa594'c3d2;       ///< ends a record; no byte of it is 0, see docs/formats/log.md
 inline constexpr std::uint32_t record_size_max = 16U << 20;    ///< bytes, header included
 inline constexpr std::uint64_t log_size_max = 1U << 30;        ///< bytes; a writer seals long before
 
@@ -64,7 +65,7 @@ static_assert(std::has_unique_object_representations_v<log_header>);
 
 struct record_header {
     le32 sync = record_sync;
-    le32 size;              // bytes of header and payload, a multiple of 8
+    le32 size;              // bytes of header, payload (a multiple of 8) and record_end
     le32 header_checksum;   // CRC-32C of size and of what follows payload_checksum, seeded with the nonce
     le32 payload_checksum;  // CRC-32C of the payload, seeded with header_checksum
     std::uint8_t kind = 0;
@@ -134,18 +135,26 @@ inline std::uint32_t record_header_checksum(record_header const& h, std::uint32_
 }
 
 /// Bytes of a record with such a payload.
-constexpr std::size_t record_size(std::size_t payload) noexcept { return sizeof(record_header) + ((payload + 7) & ~std::size_t{7}); }
+constexpr std::size_t record_size(std::size_t payload) noexcept {
+    return sizeof(record_header) + ((payload + 7) & ~std::size_t{7}) + sizeof record_end;
+}
+/// Bytes of the largest payload whose record has no more than `size` bytes.
+constexpr std::size_t payload_size_max(std::size_t size) noexcept { return (size - record_size(0)) & ~std::size_t{7}; }
+/// The padded payload of a whole record.
+inline bytes_view payload_of(bytes_view record) noexcept { return record.subspan(sizeof(record_header), record.size() - record_size(0)); }
 
 /// Writes the finished record to `out`, which has record_size(payload.size()) bytes: size, checksums and padding are
 /// filled in here, in `header` too.
 inline void encode_record(std::span<std::byte> out, record_header& header, bytes_view payload, std::uint32_t seed) noexcept {
     header.size = static_cast<std::uint32_t>(out.size());
     header.header_checksum = record_header_checksum(header, seed);
-    auto const body = out.subspan(sizeof header);
+    le32 const end = record_end;
+    auto const body = out.subspan(sizeof header, out.size() - record_size(0));
     if (!payload.empty()) std::memcpy(body.data(), payload.data(), payload.size());
     if (payload.size() < body.size()) std::memset(body.data() + payload.size(), 0, body.size() - payload.size());
     header.payload_checksum = crc32c(body, header.header_checksum);
     std::memcpy(out.data(), &header, sizeof header);
+    std::memcpy(out.data() + out.size() - sizeof end, &end, sizeof end);
 }
 /// Appends it to `out`.
 inline void encode_record(std::vector<std::byte>& out, record_header header, bytes_view payload, std::uint32_t seed) {
@@ -166,18 +175,20 @@ struct record_view {
 
 /// The record that begins with the first byte, if a whole and valid one does. Never reads beyond `bytes`.
 inline std::optional<record_view> decode_record(bytes_view bytes, std::uint32_t seed) noexcept {
-    if (bytes.size() < sizeof(record_header)) return std::nullopt;
+    if (bytes.size() < record_size(0)) return std::nullopt;
     auto const h = load<record_header>(bytes);
-    if (h.sync != record_sync || h.size < sizeof h || h.size > record_size_max || h.size % 8 != 0 || h.kind == 0) return std::nullopt;
+    if (h.sync != record_sync || h.size < record_size(0) || h.size > record_size_max || (h.size - record_size(0)) % 8 != 0 || h.kind == 0)
+        return std::nullopt;
     if (h.header_checksum != record_header_checksum(h, seed) || h.size > bytes.size()) return std::nullopt;
-    auto const payload = bytes.subspan(sizeof h, h.size - sizeof h);
-    if (crc32c(payload, h.header_checksum) != h.payload_checksum) return std::nullopt;
+    auto const payload = payload_of(bytes.first(h.size));
+    if (crc32c(payload, h.header_checksum) != h.payload_checksum || load<le32>(bytes.subspan(h.size - sizeof record_end)) != record_end)
+        return std::nullopt;
     return record_view{h, payload};
 }
 
 namespace detail {
 inline bool is_head_of_record(bytes_view bytes, std::uint32_t seed) noexcept {
-    if (bytes.size() < sizeof(record_header) + 8) return true;  // a transaction is longer
+    if (bytes.size() < record_size(1)) return true;  // a transaction is longer
     auto const h = load<record_header>(bytes);
     return h.header_checksum == record_header_checksum(h, seed) && h.size > bytes.size();
 }

@@ -210,7 +210,7 @@ private:
     };
 
     static constexpr std::size_t transaction_size_max() noexcept {
-        return std::min<std::uint64_t>(format::record_size_max, Fs::traits.append_size_max) - sizeof(format::record_header);
+        return format::payload_size_max(std::min<std::uint64_t>(format::record_size_max, Fs::traits.append_size_max));
     }
     std::string path(std::string const& name) const { return directory_ + "/" + name; }
 
@@ -584,7 +584,7 @@ private:
         own_.header = header;
         set_base(own_.header, *segment_);
         format::encode_record(std::span(record_).first(size), own_.header, payload, segment_->seed);
-        own_.payload = own_bytes().subspan(sizeof header);
+        own_.payload = format::payload_of(own_bytes());
     }
     bytes_view own_bytes() const noexcept { return bytes_view(record_).first(own_.header.size); }
     void set_base(format::record_header& h, segment const& s) const noexcept {

@@ -31,7 +31,8 @@ TEST_CASE("log record: what was encoded is decoded, padded with zeros to a multi
     for (std::size_t size = 0; size < 40; ++size) {
         std::string const payload(size, 'x');
         auto const bytes = record_of(payload);
-        CHECK(bytes.size() == 64 + (size + 7) / 8 * 8);
+        CHECK(bytes.size() == 68 + (size + 7) / 8 * 8);
+        CHECK(bytes.size() == record_size(size));
         auto const r = decode_record(bytes, seed);
         REQUIRE(r);
         CHECK(r->kind() == record_kind::transaction);
@@ -61,15 +62,30 @@ TEST_CASE("log record: sizes and kinds that no writer writes are refused, though
         h.kind = kind;
         h.size = size;
         h.header_checksum = record_header_checksum(h, seed);
-        auto const payload = size >= 64 && size <= bytes.size() ? size - 64 : 0;
+        auto const payload = size >= 68 && size <= bytes.size() ? size - 68 : 0;
         h.payload_checksum = crc32c(bytes_view(bytes).subspan(64, payload), h.header_checksum);
         std::memcpy(bytes.data(), &h, sizeof h);
+        le32 const end = record_end;
+        if (size >= 68 && size <= bytes.size()) std::memcpy(bytes.data() + size - 4, &end, 4);
         return decode_record(bytes, seed).has_value();
     };
-    CHECK(with(64, 1));
-    CHECK(with(256, 1));
-    CHECK(!with(64, 0));
-    for (std::uint32_t const size : {0U, 8U, 56U, 63U, 65U, 68U, 264U, record_size_max + 8, 0xffff'fff8U, 0xffff'ffffU}) CHECK(!with(size, 1));
+    CHECK(with(68, 1));
+    CHECK(with(252, 1));
+    CHECK(!with(68, 0));
+    for (std::uint32_t const size : {0U, 8U, 64U, 67U, 69U, 72U, 260U, record_size_max + 4, 0xffff'fffcU, 0xffff'ffffU}) CHECK(!with(size, 1));
+    CHECK(record_size(payload_size_max(record_size_max)) <= record_size_max);
+    CHECK(record_size(payload_size_max(record_size_max) + 1) > record_size_max);
+}
+
+TEST_CASE("log record: zeros in the place of what is missing never make a torn one whole") {
+    std::string payload(24, 'x');
+    payload.append(16, '\0');
+    auto const record = record_of(payload);
+    for (std::size_t size = 0; size < record.size(); ++size) {
+        std::vector<std::byte> torn(record.begin(), record.begin() + static_cast<std::ptrdiff_t>(size));
+        torn.resize(record.size() + 100);
+        CHECK(!decode_record(torn, seed));
+    }
 }
 
 TEST_CASE("log record: the next one is found at any offset, behind any bytes") {
