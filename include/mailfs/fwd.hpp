@@ -30,7 +30,7 @@ class view;
 template <host Host = system_host>
 class basic_standalone;
 using standalone = basic_standalone<>;
-template <class Log, filesystem Fs, class Replication = standalone>
+template <class Log, class Fs, class Replication = standalone>
 class index;
 
 // dbox: mail bodies
