@@ -18,7 +18,8 @@ std::uint64_t private_kib() {
     std::ifstream file("/proc/self/smaps_rollup");
     std::uint64_t sum = 0;
     for (std::string line; std::getline(file, line);)
-        if (line.starts_with("Private_Clean:") || line.starts_with("Private_Dirty:")) sum += std::stoull(line.substr(line.find(':') + 1));
+        if (line.starts_with("Private_Clean:") || line.starts_with("Private_Dirty:"))
+            sum += std::stoull(line.substr(line.find(':') + 1));
     return sum;
 }
 
@@ -47,6 +48,7 @@ void index_open(bench::run& run) {
         bench::run_to_end(open(run, fs, name));
     }
 }
-bench::entry const here{"index.open", "How long does a mailbox of many messages take to open, and how much memory?", index_open};
+bench::entry const here{"index.open", "How long does a mailbox of many messages take to open, and how much memory?",
+                        index_open};
 
 }  // namespace

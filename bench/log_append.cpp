@@ -19,8 +19,7 @@ namespace {
 using namespace mailfs;
 
 constexpr std::uint64_t turn_records = 1000;
-constexpr std::size_t record_size =
-    format::record_size(sizeof(format::flags_operation) + sizeof(format::range_layout));
+constexpr std::size_t record_size = format::record_size(sizeof(format::flags_operation) + sizeof(format::range_layout));
 
 /// The least a state can be.
 class tally {
@@ -55,7 +54,8 @@ using log = lockless_log::on<posix_fs, system_host, tally>;
 
 class bare_file {
 public:
-    explicit bare_file(std::string const& path) : fd_(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600)) {
+    explicit bare_file(std::string const& path)
+        : fd_(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600)) {
         if (fd_ < 0) throw std::runtime_error("cannot open a file to append to");
     }
     ~bare_file() { ::close(fd_); }
@@ -108,6 +108,7 @@ void log_append(bench::run& run) {
     run.figure("log.append.ratio", logged.median() / written.median(), "of a bare write");
     run.digest(records.machine().stream().chain);
 }
-bench::entry const here{"log.append", "How many records a second go into a log, and into a file by bare write()?", log_append};
+bench::entry const here{"log.append", "How many records a second go into a log, and into a file by bare write()?",
+                        log_append};
 
 }  // namespace
