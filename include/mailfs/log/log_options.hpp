@@ -7,7 +7,8 @@
 namespace mailfs {
 
 struct log_options {
-    std::uint64_t rotate_size_min = 64U << 10;  ///< bytes; a log is not sealed before it is this long
+    std::uint64_t rotate_size_min = 512U << 10;  ///< bytes; a log is not sealed before it is this long: replay takes a
+                                                 ///< millisecond, a rotation with its five syncs ten and more
     std::uint32_t rotate_share = 8;             ///< nor before it has 1/rotate_share of the snapshot's bytes
     std::uint32_t generations_kept = 1;         ///< older logs with their snapshots that stay beside the newest
 };
