@@ -98,11 +98,15 @@ inline off_t size_of(int fd) noexcept {
     return ::fstat(fd, &about) == 0 ? about.st_size : -1;
 }
 
-/// Writes all to a file that nobody else can see yet, in as many calls as the kernel wants.
+/// The page cache keeps what one call wrote in as few pieces as it can, of up to 2 MiB, and a process that maps the file is
+/// charged a whole piece for a look at one byte.
+inline constexpr std::size_t write_piece_size = 256U << 10;
+
+/// Writes all to a file that nobody else can see yet, in calls of write_piece_size at most.
 inline void write_all(int fd, bytes_view bytes, std::string_view file) {
     for (std::uint64_t done = 0; done < bytes.size();) {
         auto const rest = bytes.subspan(static_cast<std::size_t>(done));
-        auto const n = uninterrupted([&] { return ::write(fd, rest.data(), std::min(rest.size(), io_size_max)); });
+        auto const n = uninterrupted([&] { return ::write(fd, rest.data(), std::min(rest.size(), write_piece_size)); });
         if (n <= 0) throw_errno(n < 0 ? errno : ENOSPC, file, "write", done);
         done += static_cast<std::uint64_t>(n);
     }
