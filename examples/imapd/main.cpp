@@ -38,40 +38,47 @@ void describe(CLI::App& app, choices& c) {
     app.footer(footer);
     app.get_formatter()->column_width(32);
     auto* const root =
-        app.add_option("--root", c.options.root, "Where the mail lies; made when missing (not used with --fs memory)");
-    app.add_option("--imap", c.options.imap_endpoint, "HOST:PORT for IMAP; port 0 takes a free one")->capture_default_str();
-    app.add_option("--lmtp", c.options.lmtp_endpoint, "HOST:PORT for LMTP; port 0 takes a free one")->capture_default_str();
-    auto* const who = app.add_option_group("who", "Who may log in and gets mail; one of");
-    who->add_option("--users", c.users_file, "File with users and passwords");
-    who->add_option("--any-user", c.any_password, "Any user exists, with this password: for demos and tests");
-    who->require_option(1);
-    app.add_option("--fs", c.fs, "Filesystem: posix (a local disk) or memory (lost at the end)")
+        app.add_option("--root", c.options.root, "Where the mail lies; made when missing. Not used with --fs memory");
+    app.add_option("--imap", c.options.imap_endpoint, "Where IMAP listens; port 0 takes a free one [127.0.0.1:1143]")
+        ->option_text("HOST:PORT");
+    app.add_option("--lmtp", c.options.lmtp_endpoint, "Where LMTP listens; port 0 takes a free one [127.0.0.1:1024]")
+        ->option_text("HOST:PORT");
+    auto* const users =
+        app.add_option("--users", c.users_file, "Who may log in and gets mail: a file, see below")->option_text("FILE");
+    auto* const any =
+        app.add_option("--any-user", c.any_password, "Instead: any user exists, with this password. For demos and tests");
+    any->option_text("PASSWORD")->excludes(users);
+    app.add_option("--fs", c.fs, "A local disk, or memory (all is lost at the end) [posix]")
         ->check(CLI::IsMember({"posix", "memory"}))
-        ->capture_default_str();
-    app.add_option("--format", c.format, "Mail files: single (one for each message) or multi (many messages in one)")
+        ->option_text("posix|memory");
+    app.add_option("--format", c.format, "A file for each message, or many messages in one [multi]")
         ->check(CLI::IsMember({"single", "multi"}))
-        ->capture_default_str();
+        ->option_text("single|multi");
     app.add_option("--durability", c.durability,
-                   "What an answer promises: none (survives kill -9) or stored (survives a power cut)")
+                   "What an answer promises: none survives kill -9, stored a power cut [stored]")
         ->check(CLI::IsMember({"none", "stored"}))
-        ->capture_default_str();
-    app.add_option("--threads", c.options.threads, "Threads that serve, each with its own store over the same files")
+        ->option_text("none|stored");
+    app.add_option("--threads", c.options.threads, "Threads that serve, each with its own store over the same files [2]")
         ->check(CLI::Range(1U, 256U))
-        ->capture_default_str();
+        ->option_text("N");
     app.add_option("--message-size-max", c.settings.message_size_max,
-                   "Bytes of the largest message taken, by LMTP and by APPEND")
+                   "The largest message taken, by LMTP and by APPEND [67108864]")
         ->check(CLI::Range(std::size_t{1024}, std::size_t{256} << 20))
-        ->capture_default_str();
-    app.add_option("--rotate-size", c.options.rotate_size, "Bytes of a mailbox's log from which on a new one is begun")
+        ->option_text("BYTES");
+    app.add_option("--rotate-size", c.options.rotate_size,
+                   "Length of a mailbox's log from which on a new one is begun [65536]")
         ->check(CLI::Range(std::uint64_t{256}, std::uint64_t{1} << 40))
-        ->capture_default_str();
-    app.final_callback([&c, root] {
+        ->option_text("BYTES");
+    root->option_text("DIR");
+    app.final_callback([&c, root, users, any] {
         if (c.fs == "posix" && root->count() == 0) throw CLI::RequiredError("--root");
+        if (any->count() > 0 && c.any_password.empty()) throw CLI::ValidationError("--any-user", "the password is empty");
+        if (users->count() + any->count() == 0) throw CLI::RequiredError("--users or --any-user");
     });
 }
 
 int serve(choices& c) {
-    c.settings.users = c.users_file.empty() ? imapd::users::any(c.any_password) : imapd::users::from_file(c.users_file);
+    c.settings.users = c.any_password.empty() ? imapd::users::from_file(c.users_file) : imapd::users::any(c.any_password);
     c.options.stored = c.durability == "stored";
     using entry = int (*)(imapd::options const&, imapd::settings const&);
     static std::map<std::string, entry> const compositions = {{"posix multi", imapd::serve_posix_multi},

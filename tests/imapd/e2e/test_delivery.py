@@ -155,7 +155,8 @@ class Program(unittest.TestCase):
 
     def test_what_cannot_work_is_said_in_one_line(self):
         for arguments, words in ((["--root", "/proc/nothing", "--any-user", "x"], "/proc/nothing"), (["--any-user", "x"], "--root is required"),
-                                 (["--root", "x"], "--any-user"), (["--root", "x", "--users", "/nonexistent"], "/nonexistent"),
+                                 (["--root", "x"], "--any-user"), (["--root", "x", "--any-user", ""], "empty"),
+                                 (["--root", "x", "--users", ""], "cannot be read"), (["--root", "x", "--users", "/nonexistent"], "/nonexistent"),
                                  (["--root", tempfile.gettempdir(), "--any-user", "x", "--imap", "127.0.0.1"], "HOST:PORT"),
                                  (["--root", tempfile.gettempdir(), "--any-user", "x", "--fs", "tape"], "tape")):
             ran = subprocess.run([client.PROGRAM, *arguments], capture_output=True, text=True, timeout=20)
