@@ -58,7 +58,8 @@ std::map<std::size_t, std::byte> shown_in(std::string const& page, std::string c
     bool here = false;
     for (std::string line; std::getline(in, line);) {
         if (line.find('`' + file + "`, ") != std::string::npos) here = true;
-        bool const dump = line.size() > 9 && line.starts_with("    ") && is_hex(line[4]) && is_hex(line[5]) && is_hex(line[6]) && line.substr(7, 2) == "  ";
+        bool const dump = line.size() > 9 && line.starts_with("    ") && is_hex(line[4]) && is_hex(line[5]) &&
+                          is_hex(line[6]) && line.substr(7, 2) == "  ";
         if (!dump && !bytes.empty()) break;
         if (!dump || !here) continue;
         auto at = std::strtoull(line.c_str() + 4, nullptr, 16);
@@ -126,9 +127,11 @@ TEST_CASE("log bytes: the operations of a mailbox") {
         .cache(0x61, 0x62)
         .relocate(0x71, id, {0x72, 0x73});
     CHECK(hex_of(t.bytes()) ==
-          "0100000048000000 b0b1b2b3b4b5b6b7 0000000000000002 3100000000000000 0807060504030201 1211000000000000 2100000011000000 "
+          "0100000048000000 b0b1b2b3b4b5b6b7 0000000000000002 3100000000000000 0807060504030201 1211000000000000 "
+          "2100000011000000 "
           "0200000000000000 0100610300626364 "
-          "0200000038000000 0200000002000000 4100000000000000 0200000001000000 0100000002000000 0500000005000000 01006b0000000000 "
+          "0200000038000000 0200000002000000 4100000000000000 0200000001000000 0100000002000000 0500000005000000 "
+          "01006b0000000000 "
           "0200000028000000 0000000000000000 ffffffffffffffff 0100000000000000 0700000007000000 "
           "0300000018000000 0100000001000000 0300000004000000 "
           "0400000010000000 5100000052000000 "

@@ -630,7 +630,7 @@ private:
         }
         std::vector<std::byte> bytes;
         auto record = new_record(format::record_kind::scar);
-        set_base(record, s);
+        if (&s == segment_.get()) set_base(record, s);  // else machine_ has left the file
         format::encode_record(bytes, record, ranges, s.seed);
         co_await s.file.append(bytes);
         s.replay.scarred();

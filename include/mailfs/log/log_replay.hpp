@@ -43,14 +43,20 @@ public:
     log_replay(M& machine, std::uint32_t seed, guid const& boot, std::uint64_t begin)
         : machine_(&machine), seed_(seed), boot_(boot), begin_(begin), position_(begin), safe_id_(machine.next_id()) {}
 
-    std::uint64_t position() const noexcept { return position_; }  ///< all before is applied, void, or lost
+    /// All before it is applied, void, or lost.
+    std::uint64_t position() const noexcept { return position_; }
     bool sealed() const noexcept { return sealed_; }
     std::uint64_t seal_offset() const noexcept { return seal_offset_; }
-    std::uint64_t attested() const noexcept { return attested_; }        ///< records say that all before it is durable
-    std::uint64_t restart_end() const noexcept { return restart_end_; }  ///< behind the last restart in this file that counts, or 0
-    std::uint64_t void_from() const noexcept { return doubt_.value_or(position_); }  ///< what a restart written now must void
-    std::vector<log_damage> const& open_damage() const noexcept { return open_damage_; }  ///< to be named by a scar before a sync
-    std::uint64_t bytes_lost() const noexcept { return bytes_lost_; }    ///< in damage seen so far, for reports
+    /// Records say that all before it is on stable storage.
+    std::uint64_t attested() const noexcept { return attested_; }
+    /// Behind the last restart in this file that counts, or 0.
+    std::uint64_t restart_end() const noexcept { return restart_end_; }
+    /// What a restart written now must void.
+    std::uint64_t void_from() const noexcept { return doubt_.value_or(position_); }
+    /// To be named by a scar before a sync.
+    std::vector<log_damage> const& open_damage() const noexcept { return open_damage_; }
+    /// In damage seen so far, for reports.
+    std::uint64_t bytes_lost() const noexcept { return bytes_lost_; }
     /// Ids below this may be given away now: unsynced_ids_max beyond those known to be on stable storage.
     std::uint64_t id_limit() const noexcept { return std::uint64_t{safe_id_} + unsynced_ids_max; }
 
@@ -142,7 +148,8 @@ private:
         auto const known = scars_.size();
         for (auto const& it : items_) {
             if (it.damage || it.record.kind() != format::record_kind::scar) continue;
-            for (auto rest = it.record.payload; rest.size() >= sizeof(format::scar_range); rest = rest.subspan(sizeof(format::scar_range))) {
+            constexpr auto step = sizeof(format::scar_range);
+            for (auto rest = it.record.payload; rest.size() >= step; rest = rest.subspan(step)) {
                 auto const range = format::load<format::scar_range>(rest);
                 if (range.first < range.last) scars_.push_back({range.first, range.last});
             }
@@ -161,7 +168,8 @@ private:
     }
     // The range that holds the offset; ranges are ascending and apart.
     static log_damage const* find_range(std::vector<log_damage> const& ranges, std::uint64_t offset) noexcept {
-        auto const next = std::upper_bound(ranges.begin(), ranges.end(), offset, [](std::uint64_t o, log_damage const& r) { return o < r.first; });
+        auto const next = std::upper_bound(ranges.begin(), ranges.end(), offset,
+                                           [](std::uint64_t o, log_damage const& r) { return o < r.first; });
         return next != ranges.begin() && offset < std::prev(next)->last ? &*std::prev(next) : nullptr;
     }
     // The first byte of d that no scar names.
@@ -188,7 +196,8 @@ private:
             if (it.first >= end_at_) break;
             if (it.damage) continue;
             if (it.record.kind() == format::record_kind::seal) seal = std::min(seal, it.first);
-            if (it.record.kind() != format::record_kind::restart || it.record.payload.size() < sizeof(format::restart_payload)) continue;
+            if (it.record.kind() != format::record_kind::restart) continue;
+            if (it.record.payload.size() < sizeof(format::restart_payload)) continue;
             auto const p = format::load<format::restart_payload>(it.record.payload);
             if (format::get_guid(p.previous) != final_boot_ || format::get_guid(p.boot) == final_boot_ ||
                 p.void_from < begin_ || p.void_from > it.first || seal < p.void_from)
@@ -201,7 +210,9 @@ private:
         }
         return true;
     }
-    bool is_restart(std::uint64_t offset) const noexcept { return std::binary_search(restarts_.begin(), restarts_.end(), offset); }
+    bool is_restart(std::uint64_t offset) const noexcept {
+        return std::binary_search(restarts_.begin(), restarts_.end(), offset);
+    }
     bool behind_restarts(std::uint64_t offset) const noexcept { return restarts_.empty() || offset > restarts_.back(); }
     bool is_last() const noexcept { return end_at_ == no_end; }
 
@@ -309,7 +320,8 @@ private:
     }
 
     static constexpr std::uint64_t no_end = ~std::uint64_t{0};
-    static constexpr std::size_t look_ahead_max = 256;  // records that writers unaware of the damage may have appended; bounds the work
+    // Records that writers unaware of the damage may have appended; bounds the work on a file full of it.
+    static constexpr std::size_t look_ahead_max = 256;
 
     M* machine_;
     std::uint32_t seed_;

@@ -72,7 +72,8 @@ TEST_CASE("log record: sizes and kinds that no writer writes are refused, though
     CHECK(with(68, 1));
     CHECK(with(252, 1));
     CHECK(!with(68, 0));
-    for (std::uint32_t const size : {0U, 8U, 64U, 67U, 69U, 72U, 260U, record_size_max + 4, 0xffff'fffcU, 0xffff'ffffU}) CHECK(!with(size, 1));
+    for (std::uint32_t const size : {0U, 8U, 64U, 67U, 69U, 72U, 260U, record_size_max + 4, 0xffff'fffcU, 0xffff'ffffU})
+        CHECK(!with(size, 1));
     CHECK(record_size(payload_size_max(record_size_max)) <= record_size_max);
     CHECK(record_size(payload_size_max(record_size_max) + 1) > record_size_max);
 }
@@ -116,7 +117,8 @@ TEST_CASE("log record: heads of several records in a row are told from damage, t
     for (std::size_t first : {1U, 3U, 29U, 64U, 75U})
         for (std::size_t second : {1U, 5U, 63U, 70U}) {
             std::vector<std::byte> bytes;
-            for (auto const part : {piece(first), piece(second), piece(first)}) bytes.insert(bytes.end(), part.begin(), part.end());
+            for (auto const part : {piece(first), piece(second), piece(first)})
+                bytes.insert(bytes.end(), part.begin(), part.end());
             CHECK(is_torn(bytes, seed));
             auto rotten = record;
             rotten[70] ^= std::byte{1};

@@ -117,11 +117,15 @@ public:
             killed = co_await process_->wait();
             bool const fails = process_->appends_may_fail && m.failing_appends != 0 && one_in(m.random, m.failing_appends);
             auto reached = bytes.size();
-            if (killed || fails) reached = one_in(m.random, 3) ? bytes.size() : static_cast<std::size_t>(up_to(m.random, bytes.size()));
+            if (killed || fails)
+                reached = one_in(m.random, 3) ? bytes.size() : static_cast<std::size_t>(up_to(m.random, bytes.size()));
             std::uint64_t at = 0;
             if (reached > 0) at = co_await inner_.append(bytes.first(reached));
-            trace(process_->name, " append ", path_, " at ", at, " ", reached, " of ", bytes.size(), " kind ", int(bytes[16]),
-                  killed ? " killed" : fails ? " fails" : "");
+            trace(process_->name, " append ", path_, " at ", at, " ", reached, " of ", bytes.size(), " kind ",
+                  int(bytes[16]),
+                  killed  ? " killed"
+                  : fails ? " fails"
+                          : "");
             if (killed) stop();
             if (fails) throw error(errc::no_space, path_, at, "injected fault");
             m.landing_appends[path_] = {at, at + reached};

@@ -127,7 +127,8 @@ asio::awaitable<void> try_to_catch_up(log_type& log) {
     }
 }
 
-power_cut const cuts[] = {power_cut::lose_all, power_cut::keep_all, power_cut::cut, power_cut::appends, power_cut::pages, power_cut::garbage};
+power_cut const cuts[] = {power_cut::lose_all, power_cut::keep_all, power_cut::cut,
+                          power_cut::appends,  power_cut::pages,    power_cut::garbage};
 
 }  // namespace
 
@@ -193,7 +194,8 @@ TEST_CASE("seal: a writer that finds its record behind another's seal appends it
     });
 }
 
-TEST_CASE("seal: one that rotted costs nothing, and neither does damage beside it, since the next header tells where we stood") {
+TEST_CASE(
+    "seal: one that rotted costs nothing, and neither does damage beside it, since the next header tells where we stood") {
     on_machine([](machine& m) -> asio::awaitable<void> {
         auto a = m.log();
         co_await a.open();

@@ -42,9 +42,7 @@ struct small_log {
     std::size_t files = 2;
 
     small_log() {
-        test::run([&]() -> asio::awaitable<void> {
-            co_await write();
-        });
+        test::run([&]() -> asio::awaitable<void> { co_await write(); });
     }
     log_type log(memory_fs where) const { return log_type(std::move(where), host, "box", {.rotate_size_min = 1U << 20}); }
 
@@ -96,7 +94,9 @@ struct small_log {
         CHECK(!foreign);
         ++opened;
     }
-    static void damaged_in(memory_fs where, std::string_view name, bytes_view bytes) { where.put("box/" + std::string(name), bytes); }
+    static void damaged_in(memory_fs where, std::string_view name, bytes_view bytes) {
+        where.put("box/" + std::string(name), bytes);
+    }
 
     std::uint64_t opened = 0;
 };
@@ -238,7 +238,8 @@ TEST_CASE("log damage: a file that no log can be, in size or kind, is refused at
 
 TEST_CASE("log damage: names that are no log's are passed over") {
     small_log l;
-    for (auto const* name : {"log.", "log.x", "log.01", "log.0", "log.-1", "log.99999999999999999999999", "log.3~", "index.", "index.2x"})
+    for (auto const* name :
+         {"log.", "log.x", "log.01", "log.0", "log.-1", "log.99999999999999999999999", "log.3~", "index.", "index.2x"})
         small_log::damaged_in(l.fs, name, {});
     auto log = l.log(l.fs);
     auto const failed = test::run(try_to_open, log);

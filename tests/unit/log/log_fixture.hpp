@@ -26,9 +26,12 @@ struct tiny_step {
     enum kind_type : std::uint32_t { append = 1, mark = 2, forbid = 3, allocate = 4 };
     le32 kind;
     le32 id;     // mark: which
-    le64 value;  // append: the message; mark: the message that the writer meant; allocate: how many ids, as messages that are gone
+    le64 value;  // append: the message; mark: the message that the writer meant; allocate: how many ids, as messages that
+                 // are gone
 
-    std::uint32_t ids() const noexcept { return kind == append ? 1 : kind == allocate ? static_cast<std::uint32_t>(value) : 0; }
+    std::uint32_t ids() const noexcept {
+        return kind == append ? 1 : kind == allocate ? static_cast<std::uint32_t>(value) : 0;
+    }
 };
 static_assert(sizeof(tiny_step) == 16);
 
@@ -218,7 +221,8 @@ public:
         }
         return record(format::record_kind::scar, payload);
     }
-    std::uint64_t restart(std::uint64_t previous, std::uint64_t boot, std::uint64_t void_from, std::uint32_t margin = unsynced_ids_max) {
+    std::uint64_t restart(std::uint64_t previous, std::uint64_t boot, std::uint64_t void_from,
+                          std::uint32_t margin = unsynced_ids_max) {
         format::restart_payload p;
         format::put_guid(p.previous, boot_number(previous));
         format::put_guid(p.boot, boot_number(boot));
@@ -252,7 +256,9 @@ public:
     void cut(std::uint64_t at) { bytes_.resize(static_cast<std::size_t>(at - begin)); }
 
     std::uint64_t end() const noexcept { return begin + bytes_.size(); }
-    bytes_view from(std::uint64_t offset) const { return bytes_view(bytes_).subspan(static_cast<std::size_t>(offset - begin)); }
+    bytes_view from(std::uint64_t offset) const {
+        return bytes_view(bytes_).subspan(static_cast<std::size_t>(offset - begin));
+    }
 
 private:
     std::uint64_t put(format::record_header r, bytes_view payload, base const& b) {

@@ -28,7 +28,8 @@ guid const object = guid::from_words(1, 2);
 constexpr std::uint64_t idle_steps_max = 100'000;  // of processes that are let run to the end of what they do
 
 struct tally {
-    std::uint64_t power_cuts = 0, kills = 0, acknowledged = 0, stored = 0, opens = 0, rotations = 0, rots = 0, rots_that_shift = 0;
+    std::uint64_t power_cuts = 0, kills = 0, acknowledged = 0, stored = 0, opens = 0, rotations = 0, rots = 0,
+                  rots_that_shift = 0;
 };
 
 /// What clients were told, and what that promises.
@@ -44,9 +45,7 @@ public:
         return floor_.size() - 1;
     }
     void will_mark(std::uint64_t value) { marks_wanted_.insert(value); }
-    void acknowledge(std::uint64_t value, bool marked, bool stored) {
-        acknowledged_.push_back({value, marked, stored});
-    }
+    void acknowledge(std::uint64_t value, bool marked, bool stored) { acknowledged_.push_back({value, marked, stored}); }
     std::size_t acknowledged() const noexcept { return acknowledged_.size(); }
     void power_was_cut() {
         std::erase_if(acknowledged_, [](auto const& a) { return !a.stored; });
@@ -57,7 +56,8 @@ public:
         expect(!s.mark_went_astray, "a mark met another message than the one meant");
         for (auto const& [id, m] : s.messages) {
             auto const [by_id, fresh_id] = shown_.emplace(id, m.value);
-            if (by_id->second != m.value) trace("UID ", id, " was shown for message ", by_id->second, ", and is now ", m.value);
+            if (by_id->second != m.value)
+                trace("UID ", id, " was shown for message ", by_id->second, ", and is now ", m.value);
             expect(by_id->second == m.value, "one UID was shown for two messages");
             auto const [by_value, fresh_value] = id_of_.emplace(m.value, id);
             expect(by_value->second == id, "one message was shown with two UIDs");
@@ -99,10 +99,10 @@ private:
         std::uint64_t value;
         bool marked, stored;
     };
-    std::vector<std::uint32_t> floor_;                  // by value: greatest UIDNEXT shown when its delivery began
-    std::map<std::uint32_t, std::uint64_t> shown_;      // message by UID
+    std::vector<std::uint32_t> floor_;              // by value: greatest UIDNEXT shown when its delivery began
+    std::map<std::uint32_t, std::uint64_t> shown_;  // message by UID
     std::map<std::uint64_t, std::uint32_t> id_of_;
-    std::map<position, std::uint32_t> at_;              // checksum of the state
+    std::map<position, std::uint32_t> at_;  // checksum of the state
     std::set<std::uint64_t> marks_wanted_;
     std::vector<answer> acknowledged_;
     std::uint32_t next_id_ = 0;
@@ -112,8 +112,13 @@ private:
 /// One process and what it does all its life.
 class client {
 public:
-    client(std::shared_ptr<interleaved_machine> m, test_host host, log_options options, promises& p, tally& t, std::uint64_t incarnation)
-        : process(std::make_shared<interleaved_process>(m, incarnation)), machine_(std::move(m)), promises_(&p), tally_(&t), origin_{0, incarnation},
+    client(std::shared_ptr<interleaved_machine> m, test_host host, log_options options, promises& p, tally& t,
+           std::uint64_t incarnation)
+        : process(std::make_shared<interleaved_process>(m, incarnation)),
+          machine_(std::move(m)),
+          promises_(&p),
+          tally_(&t),
+          origin_{0, incarnation},
           log_(interleaved_fs(process), host, "box", options) {}
 
     std::shared_ptr<interleaved_process> process;
@@ -152,8 +157,8 @@ private:
     random_source& random() noexcept { return machine_->random; }
     void show(char const* when) {
         auto const& s = log_.machine();
-        trace(process->name, " ", when, ": file ", log_.number(), " offset ", log_.offset(), " next_id ", s.next_id(), " at ", s.stream().at.epoch, ",",
-              s.stream().at.n, " messages ", s.messages.size());
+        trace(process->name, " ", when, ": file ", log_.number(), " offset ", log_.offset(), " next_id ", s.next_id(),
+              " at ", s.stream().at.epoch, ",", s.stream().at.n, " messages ", s.messages.size());
         promises_->show(s);
     }
 
@@ -161,12 +166,18 @@ private:
         auto const what = up_to(random(), 19);
         bool const stored = one_in(random(), 3);
         trace(process->name, " does ", what, stored ? " stored" : "");
-        if (what < 9) co_await deliver(stored);
-        else if (what < 13) co_await mark(stored);
-        else if (what < 16) co_await on_a_disk_that_may_be_full(catch_up());  // which must name a torn record before it goes on
-        else if (what < 17) co_await on_a_disk_that_may_be_full(log_.sync());
-        else if (what < 18) co_await on_a_disk_that_may_be_full(log_.rotate());
-        else co_await allocate();
+        if (what < 9)
+            co_await deliver(stored);
+        else if (what < 13)
+            co_await mark(stored);
+        else if (what < 16)
+            co_await on_a_disk_that_may_be_full(catch_up());  // which must name a torn record before it goes on
+        else if (what < 17)
+            co_await on_a_disk_that_may_be_full(log_.sync());
+        else if (what < 18)
+            co_await on_a_disk_that_may_be_full(log_.rotate());
+        else
+            co_await allocate();
     }
 
     static asio::awaitable<void> on_a_disk_that_may_be_full(asio::awaitable<void> work) {
@@ -182,7 +193,8 @@ private:
         auto const taken = co_await append(t, stored);
         if (!taken) co_return;
         auto const m = log_.machine().messages.find(taken->outcome.first_id);
-        bool const right = taken->verdict != admission::fresh || (m != log_.machine().messages.end() && m->second.value == value);
+        bool const right =
+            taken->verdict != admission::fresh || (m != log_.machine().messages.end() && m->second.value == value);
         promises_->expect(right, "a writer was told a UID that is not its message's");
         promises_->show(log_.machine());
         acknowledge(value, false, stored);
@@ -198,7 +210,8 @@ private:
         if (taken) acknowledge(value, true, stored);
     }
     asio::awaitable<void> allocate() {
-        auto const t = tiny_transaction::allocate(one_in(random(), 3) ? 1 + up_to(random(), unsynced_ids_max - 1) : up_to(random(), 3));
+        auto const t =
+            tiny_transaction::allocate(one_in(random(), 3) ? 1 + up_to(random(), unsynced_ids_max - 1) : up_to(random(), 3));
         co_await append(t, false);
     }
     void acknowledge(std::uint64_t value, bool marked, bool stored) {
@@ -238,7 +251,8 @@ public:
     schedule(std::uint64_t seed, tally& t) : tally_(&t) {
         machine_->random.seed(seed);
         host_.in().seed = seed;
-        options_ = {.rotate_size_min = 200 + up_to(random(), 2000), .rotate_share = 1'000'000,
+        options_ = {.rotate_size_min = 200 + up_to(random(), 2000),
+                    .rotate_share = 1'000'000,
                     .generations_kept = static_cast<std::uint32_t>(up_to(random(), 2))};
         machine_->failing_appends = one_in(random(), 2) ? 12 : 0;
         power_cuts_ = one_in(random(), 4) ? 0 : 40;
@@ -398,7 +412,8 @@ private:
         auto const fresh = open();
         for (auto& c : clients_) {
             finish(c->catch_up(), *c->process);
-            promises_.expect(c->log().machine().dump() == fresh->log().machine().dump(), "two processes that read everything differ");
+            promises_.expect(c->log().machine().dump() == fresh->log().machine().dump(),
+                             "two processes that read everything differ");
         }
     }
     void end() {
@@ -411,7 +426,8 @@ private:
         promises_.power_was_cut();
         auto const first = open();
         auto const second = open();
-        promises_.expect(first->log().machine().dump() == second->log().machine().dump(), "two readers after a power cut differ");
+        promises_.expect(first->log().machine().dump() == second->log().machine().dump(),
+                         "two readers after a power cut differ");
     }
 
     // One record behind which another was written by someone who had read it, and that was not repeated: else the
@@ -431,13 +447,15 @@ private:
         std::erase_if(records, [&](auto const& r) {
             auto const end = r.first + r.second.size;
             bool const told = std::any_of(all.begin(), all.end(), [&](auto const& later) {
-                return later.second.base_offset >= end && later.second.kind == std::uint8_t(format::record_kind::transaction);
+                return later.second.base_offset >= end &&
+                       later.second.kind == std::uint8_t(format::record_kind::transaction);
             });
             auto const same = [&](auto const& other) {
                 return std::pair(std::uint64_t{other.second.incarnation}, std::uint64_t{other.second.counter}) ==
                        std::pair(std::uint64_t{r.second.incarnation}, std::uint64_t{r.second.counter});
             };
-            return !told || r.second.kind != std::uint8_t(format::record_kind::transaction) || std::count_if(all.begin(), all.end(), same) > 1;
+            return !told || r.second.kind != std::uint8_t(format::record_kind::transaction) ||
+                   std::count_if(all.begin(), all.end(), same) > 1;
         });
         if (records.empty()) return;
         auto const [at, header] = records[static_cast<std::size_t>(up_to(random(), records.size() - 1))];
@@ -455,10 +473,13 @@ private:
         for (auto const& [id, m] : after->log().machine().messages) {
             auto const shown = promises_.shown().find(id);
             bool const moved = shown == promises_.shown().end() || shown->second != m.value;
-            if (moved) trace("message ", m.value, " is now ", id, ", which was ", shown == promises_.shown().end() ? 0 : shown->second);
+            if (moved)
+                trace("message ", m.value, " is now ", id, ", which was ",
+                      shown == promises_.shown().end() ? 0 : shown->second);
             shifts = shifts || moved;
         }
-        for (auto const& [id, m] : before->log().machine().messages) lost += after->log().machine().messages.contains(id) ? 0U : 1U;
+        for (auto const& [id, m] : before->log().machine().messages)
+            lost += after->log().machine().messages.contains(id) ? 0U : 1U;
         promises_.expect(!after->log().machine().mark_went_astray, "after rot, a mark met another message");
         promises_.expect(lost <= 1 || shifts, "rot of one record cost more than that");
         tally_->rots_that_shift += shifts ? 1 : 0;
@@ -496,8 +517,8 @@ TEST_CASE("log_model: random schedules of appends, rotations, kills, power cuts 
     }
     CHECK(broken == 0);
     if (schedules < 100 || broken > 0) return;
-    MESSAGE("schedules ", schedules, ", power cuts ", t.power_cuts, ", kills ", t.kills, ", acknowledged ", t.acknowledged, ", stored ", t.stored,
-            ", opens ", t.opens, ", files crossed ", t.rotations, ", rots ", t.rots);
+    MESSAGE("schedules ", schedules, ", power cuts ", t.power_cuts, ", kills ", t.kills, ", acknowledged ", t.acknowledged,
+            ", stored ", t.stored, ", opens ", t.opens, ", files crossed ", t.rotations, ", rots ", t.rots);
     CHECK(t.power_cuts > 0);
     CHECK(t.kills > 0);
     CHECK(t.stored > 0);

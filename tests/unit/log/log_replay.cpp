@@ -17,7 +17,8 @@ struct reader {
     tiny_state state;
     log_replay<tiny_state> replay;
 
-    explicit reader(std::uint64_t now = 1, std::uint64_t then = 1) : replay((state.stream().boot = boot_number(then), state), log_bytes::seed, boot_number(now), log_bytes::begin) {}
+    explicit reader(std::uint64_t now = 1, std::uint64_t then = 1)
+        : replay((state.stream().boot = boot_number(then), state), log_bytes::seed, boot_number(now), log_bytes::begin) {}
 
     replay_halt feed(log_bytes const& log) { return replay.feed(log.from(replay.position())); }
     ids messages() const {
@@ -297,7 +298,8 @@ TEST_CASE("restart: one that voids what was applied asks for the state anew") {
 }
 
 TEST_CASE("restart: void_from outside of the file's records, or behind the restart itself, makes it void") {
-    for (std::uint64_t const void_from : {std::uint64_t{0}, log_bytes::begin - 1, std::uint64_t{100'000}, std::uint64_t{0xffff'ffff}}) {
+    for (std::uint64_t const void_from :
+         {std::uint64_t{0}, log_bytes::begin - 1, std::uint64_t{100'000}, std::uint64_t{0xffff'ffff}}) {
         log_bytes log;
         log.message(10);
         log.restart(1, 2, void_from);
