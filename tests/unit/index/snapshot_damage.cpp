@@ -137,3 +137,77 @@ TEST_CASE("mailbox_state: a state refuses a bad snapshot, and a bad mending, and
     CHECK(s.dump() == good);
     CHECK(v.messages() == 4);
 }
+
+namespace {
+
+constexpr std::size_t many = column<std::uint32_t>::block_rows + 100;  // two blocks, even of the narrow columns
+
+struct mapped_state {
+    explicit mapped_state(bytes_view snapshot) : memory(snapshot.size() / 64 + 1), size(snapshot.size()) {
+        std::memcpy(memory.data(), snapshot.data(), size);
+    }
+    std::span<std::byte> bytes() { return {memory.front().bytes, size}; }
+    admission apply(format::mailbox_transaction const& t) {
+        std::vector<std::byte> record;
+        return state.apply(transaction(record, t, ++counter), nullptr);
+    }
+
+    std::vector<line> memory;
+    std::size_t size;
+    mailbox_state state;
+    std::uint64_t counter = 1;
+};
+
+std::vector<std::byte> many_messages() {
+    mailbox_state s;
+    s.reset(guid::from_words(1, 2));
+    format::mailbox_transaction t;
+    for (std::size_t n = 0; n < many; ++n) t.append({});
+    std::vector<std::byte> record;
+    s.apply(transaction(record, t, 1), nullptr);
+    return s.dump();
+}
+
+// One state whose last row is damaged in this column, one that is whole: both do the same, and end the same when mended.
+template <class T, class F>
+void compare_with_damaged(format::column_id id, F&& change) {
+    auto const good = many_messages();
+    mapped_state damaged(good), healthy(good), untouched(good);
+    format::snapshot_reader(damaged.bytes(), "index.3").get(id, sizeof(T)).bytes.back() ^= std::byte{1};
+    damaged.state.load(damaged.bytes(), "index.3");
+    healthy.state.load(healthy.bytes(), "index.3");
+    change(damaged, healthy);
+    CHECK(damaged.state.counters() == healthy.state.counters());
+    CHECK(damaged.state.digest() == healthy.state.digest());
+    damaged.state.mend(untouched.bytes(), "index.3");
+    CHECK(damaged.state.dump() == healthy.state.dump());
+}
+
+}  // namespace
+
+TEST_CASE("mailbox_state: expunged rows are swept out only when all the others can be read") {
+    compare_with_damaged<message_dot>(format::column_id::dot, [](mapped_state& damaged, mapped_state& healthy) {
+        format::mailbox_transaction t;
+        t.expunge({{1, many - 10}}, false);
+        CHECK(damaged.apply(t) == admission::fresh);
+        CHECK(healthy.apply(t) == admission::fresh);
+        CHECK(healthy.state.rows().count() == 10);
+        CHECK(damaged.state.rows().count() == many);
+    });
+}
+
+TEST_CASE("mailbox_state: keyword sets are renumbered only when all rows that name them can be read") {
+    compare_with_damaged<std::uint32_t>(format::column_id::keyword_set, [](mapped_state& damaged, mapped_state& healthy) {
+        std::size_t sets = 0;
+        for (std::size_t n = 0; n < 2 * many + 2000; ++n) {
+            format::mailbox_transaction t;
+            std::vector<std::string> const pair{"a" + std::to_string(n % 200), "b" + std::to_string(n / 200)};
+            t.change_flags(uid_set::one(1), {flag_mode::replace, flag::none, pair, {}});
+            REQUIRE(damaged.apply(t) == admission::fresh);
+            healthy.apply(t);
+            sets = std::max(sets, healthy.state.keywords().set_count());
+        }
+        CHECK(healthy.state.keywords().set_count() < sets);
+        CHECK(damaged.state.keywords().set_count() > sets);
+    });
+}
