@@ -171,7 +171,8 @@ struct character {
     std::uint32_t expunge_share = 4;  // one step in so many
     std::size_t keyword_count = 150;
     std::size_t messages_max = 300;
-    bool unique_sets = false;  // flag changes make ever new sets of keywords
+    bool unique_sets = false;         // flag changes make ever new sets of keywords
+    std::uint32_t reload_share = 20;  // after one transaction in so many the state is dumped and loaded
 };
 
 class history {
@@ -199,7 +200,7 @@ private:
 
     // --- making transactions -----------------------------------------------------------------------------------
     std::string keyword() {
-        auto name = "$Word" + std::to_string(pick(how_.keyword_count));
+        auto name = "$az" + std::to_string(pick(how_.keyword_count));
         for (auto& c : name)
             if (one_in(4)) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
         return name;
@@ -314,7 +315,7 @@ private:
 
     // --- what else may happen ----------------------------------------------------------------------------------
     void happen() {
-        if (one_in(20)) reload();
+        if (one_in(how_.reload_share)) reload();
         if (one_in(20)) late_.load(live_.state.dump());
         if (one_in(60))
             both([](mailbox_state& s) { s.stream().restart(guid::from_words(3, s.stream().at.epoch)); }), model_.restart();
@@ -422,6 +423,11 @@ TEST_CASE("mailbox_state: the same where most is expunged again, and rows are sw
     CHECK(compactions > 0);
 }
 TEST_CASE("mailbox_state: the same where keywords make ever new sets") {
-    run_histories({.append_max = 20, .expunge_share = 6, .keyword_count = 400, .messages_max = 60, .unique_sets = true}, 4,
-                  400);
+    run_histories({.append_max = 20,
+                   .expunge_share = 6,
+                   .keyword_count = 400,
+                   .messages_max = 60,
+                   .unique_sets = true,
+                   .reload_share = 300},
+                  4, 600);
 }
