@@ -340,7 +340,7 @@ private:
             // Others may have rotated and removed meanwhile, and a sleeper may have made a removed name again: what was
             // loaded, or found wrong, counts only if nothing newer has come.
             auto now = co_await list_logs(fs_, directory_);
-            bool const moved = now.newest_log() > (done ? segment_->number : names.newest_log());
+            bool const moved = done ? now.newest_log() > segment_->number : now != names;
             if (failure && !moved) std::rethrow_exception(failure);
             if (done && !moved) {
                 co_await join_boot();

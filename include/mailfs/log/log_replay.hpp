@@ -216,19 +216,29 @@ private:
     bool behind_restarts(std::uint64_t offset) const noexcept { return restarts_.empty() || offset > restarts_.back(); }
     bool is_last() const noexcept { return end_at_ == no_end; }
 
+    // The first byte of damage that no scar names. A restart settles all before it: what lies there is void, or was on
+    // stable storage, and a scar that came now would vouch for what the power cut did.
+    std::optional<std::uint64_t> open_from(item const& it) const noexcept {
+        return behind_restarts(it.first) ? unscarred({it.first, it.last}) : std::nullopt;
+    }
+    // Was it whole on stable storage once? Else the last power cut may have taken it.
+    bool is_doubtful(item const& it) const noexcept {
+        return it.damage && it.last > attested_ && is_last() && final_boot_ != boot_ && open_from(it);
+    }
+
     replay_halt pass_damage(std::size_t i) {
         auto const& it = items_[i];
         log_damage const d{it.first, it.last};
         bool const tail = d.last == region_end_;
-        auto const raw = is_void(d.first) ? std::nullopt : unscarred(d);
-        bool const rotten = d.last <= attested_;  // it was whole on stable storage once: no power cut took it
-        bool const doubtful = raw && !rotten && is_last() && final_boot_ != boot_ && behind_restarts(d.first);
-        if (doubtful) doubt_ = raw;
-        if (doubtful) return replay_halt::doubt;
+        auto const open = open_from(it);
+        if (is_doubtful(it)) {
+            doubt_ = open;
+            return replay_halt::doubt;
+        }
         if (tail && d.last != end_at_) return replay_halt::end;
         if (!is_void(d.first)) {
             if (!it.torn) make_up(i);
-            if (raw) {
+            if (open) {
                 open_damage_.push_back(d);
                 covered_ = 0;
             }
@@ -297,6 +307,7 @@ private:
         for (auto k = i + 1; k < end; ++k) {
             auto const& it = items_[k];
             known.push_back({it.first, next_id, stream.at.n});
+            if (is_doubtful(it)) return;  // what stands behind it is about to be void
             if (it.damage || is_void(it.first)) continue;
             auto const& h = it.record.header;
             if (h.base_offset >= items_[i].last) {

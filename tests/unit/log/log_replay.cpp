@@ -186,6 +186,21 @@ TEST_CASE("scar: damage that reaches beyond it is in doubt from there on") {
     CHECK(r.replay.void_from() == last);
 }
 
+TEST_CASE("scar: damage before a restart is settled, and needs none") {
+    log_bytes log;
+    auto const first = log.torn(40);
+    auto const last = log.message(20);
+    log.message(30);
+    log.scar({{first, last}});
+    log.rot(last);  // the power cut took message 20: damage of which a part is named
+    log.restart(1, 2, last);
+    log.message(40);
+    reader r(2);
+    CHECK(r.feed(log) == replay_halt::end);
+    CHECK(r.messages() == ids{{1 + unsynced_ids_max, 40}});
+    CHECK(r.replay.open_damage().empty());
+}
+
 TEST_CASE("scar: several in any order, overlapping and read again and again, are one set") {
     log_bytes log;
     std::vector<log_damage> damage;
@@ -409,6 +424,23 @@ TEST_CASE("base: a torn record took nothing, so what a base tells of belongs to 
         CHECK(r.feed(log) == replay_halt::end);
         CHECK(r.messages() == ids{{1, 10}, {2, 20}, {4, 40}, {5, 50}});
     }
+}
+
+TEST_CASE("base: a record behind doubt tells nothing, for it is about to be void") {
+    log_bytes log;
+    auto const named = log.garbage(84);  // a torn record once, and named as such; the power cut left zeros
+    auto const first = log.message(10);
+    auto const lost = log.message(20, {.offset = first, .next_id = 1, .n = 0});
+    auto const behind = log.message(30);
+    log.message(40, {.offset = behind, .next_id = 3, .n = 2});
+    log.scar({{named, first}});
+    log.rot(lost);
+    reader before(2), after(2);
+    CHECK(before.feed(log) == replay_halt::doubt);
+    CHECK(before.messages() == ids{{1, 10}});
+    log.restart(1, 2, lost);
+    CHECK(after.feed(log) == replay_halt::end);
+    CHECK(after.messages() == ids{{1, 10}});
 }
 
 TEST_CASE("base: a count of transactions from another epoch is no measure") {
