@@ -25,6 +25,40 @@ struct mail_to_write {
     std::uint64_t received_ms;  ///< milliseconds since 1970
     bytes_view bytes;           ///< as received, of any content
     guid mailbox{};             ///< where it is delivered to: a hint for rebuilding a lost index. 0: not told
+    std::uint64_t written_ms = 0;  ///< when it was first written, for one that moves to another file; 0: now
+};
+
+/// One file that a mail format has written.
+struct mail_file {
+    std::string path;
+    std::uint64_t number;  ///< names the file in its directory: see message_format's file_number()
+    friend bool operator==(mail_file const&, mail_file const&) = default;
+};
+
+struct byte_range {
+    std::uint64_t offset;
+    std::uint64_t size;
+    friend bool operator==(byte_range const&, byte_range const&) = default;
+};
+
+/// A message that was found in a file.
+struct stored_mail {
+    guid id;
+    mail_location where;
+    std::uint64_t extent;       ///< bytes that it takes in the file
+    std::uint64_t size;         ///< RFC822.SIZE
+    std::uint64_t received_ms;
+    std::uint64_t written_ms;   ///< by the clock of the host that wrote it; 0: not told
+    guid mailbox;               ///< where it was delivered to first; 0: not told
+    bool sound;                 ///< read(id, where) yields it; else its header alone is sound
+};
+
+/// All that is left of a file.
+struct mail_file_contents {
+    std::uint64_t size = 0;        ///< bytes
+    std::uint64_t created_ms = 0;  ///< 0 where the file's header is damaged
+    std::vector<stored_mail> mails;   ///< in file order
+    std::vector<byte_range> damage;   ///< what belongs to no message that was found
 };
 
 struct dbox_options {
@@ -46,7 +80,8 @@ template <class M>
 concept message_format =
     std::movable<M> && filesystem<typename M::fs_type> && host<typename M::host_type> &&
     std::constructible_from<M, typename M::fs_type, std::string, typename M::host_type, dbox_options> &&
-    requires(M m, std::span<mail_to_write const> mails, durability d, guid id, mail_location at, std::uint64_t number) {
+    requires(M m, std::span<mail_to_write const> mails, durability d, guid id, mail_location at, std::uint64_t number,
+             mail_file file) {
         // Where each mail stands, in order. `stored`: all are on stable storage before it returns. On an error none
         // counts as written (bytes may lie orphaned), and the next call works if the cause is gone. Throws too_big,
         // no_space, io, ...
@@ -58,6 +93,21 @@ concept message_format =
         { m.read(id, at, number) } -> awaitable_of<std::vector<std::byte>>;
         // Bytes from an offset within the message on, fewer at its end. Its header is checked, its bytes are not.
         { m.read_part(id, at, number, number) } -> awaitable_of<std::vector<std::byte>>;
+
+        // Scanning, for who purges, verifies or rebuilds: what is there whatever an index says.
+        // All files, ascending by number; other names are passed by. Files that come or go meanwhile may be in it or not.
+        { m.files() } -> awaitable_of<std::vector<mail_file>>;
+        // Everything that is left of a file, checksums verified. Reads all of it, and holds it meanwhile. Throws
+        // not_found: it went; newer_version; too_big: longer than a file of this format can be.
+        { m.scan(file) } -> awaitable_of<mail_file_contents>;
+        // The number of the file in which a message stands; equal for all messages of one file. Two files may have one
+        // number by chance (as likely as two equal 64-bit words): who removes must take both for one.
+        { m.file_number(id, at) } -> std::same_as<std::uint64_t>;
+        // Removes a file for good, for who knows that no index refers to it; false: it was not there. Who has it open
+        // reads on.
+        { m.remove(file) } -> awaitable_of<bool>;
+        // Whether several messages share a file, so that moving some gives the space of others back.
+        requires std::same_as<decltype(M::shares_files), bool const>;
     };
 
 }  // namespace mailfs

@@ -5,12 +5,14 @@
 #include <mailfs/dbox/detail/dbox_appender.hpp>
 #include <mailfs/dbox/detail/open_files.hpp>
 #include <mailfs/dbox/detail/read_message.hpp>
+#include <mailfs/dbox/detail/scan_file.hpp>
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/dbox_message.hpp>
 #include <mailfs/fwd.hpp>
 #include <mailfs/host/system_host.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -28,10 +30,12 @@ class multi_dbox {
 public:
     using fs_type = Fs;
     using host_type = Host;
+    static constexpr bool shares_files = true;
 
     multi_dbox(Fs fs, std::string directory, Host host, dbox_options options = {})
         : fs_(fs),
           directory_(directory),
+          options_(options),
           files_(options.open_files_max),
           appender_(std::make_shared<detail::dbox_appender<Fs, Host>>(std::move(fs), std::move(directory), std::move(host),
                                                                       options)) {}
@@ -61,6 +65,31 @@ public:
         co_return co_await detail::read_range(opened->file, std::move(begun), place, begin_at, size);
     }
 
+    /// See message_format. One list.
+    asio::awaitable<std::vector<mail_file>> files() {
+        std::vector<mail_file> found;
+        auto const names = co_await fs_.list(directory_);
+        for (auto const& name : names)
+            if (auto const number = detail::multi_dbox_number(name)) found.push_back({directory_ + '/' + name, *number});
+        std::sort(found.begin(), found.end(), [](auto const& a, auto const& b) { return a.number < b.number; });
+        co_return found;
+    }
+    /// See message_format.
+    asio::awaitable<mail_file_contents> scan(mail_file file) {
+        auto const bytes = co_await detail::read_whole(fs_, file.path, detail::scan_size_max(options_));
+        co_return detail::contents_of(bytes, file.path, [&](auto& mails, stored_mail mail) {
+            mail.where.file = file.number;
+            mails.push_back(mail);
+        });
+    }
+    /// See message_format.
+    std::uint64_t file_number(guid, mail_location at) const noexcept { return at.file; }
+    /// See message_format. This object keeps no file open that is gone.
+    asio::awaitable<bool> remove(mail_file file) {
+        files_.forget(file.number);
+        co_return co_await fs_.remove(file.path);
+    }
+
 private:
     using opened_file = typename detail::open_files<Fs>::opened;
 
@@ -80,6 +109,7 @@ private:
 
     Fs fs_;
     std::string directory_;
+    dbox_options options_;
     detail::open_files<Fs> files_;
     std::shared_ptr<detail::dbox_appender<Fs, Host>> appender_;
 };

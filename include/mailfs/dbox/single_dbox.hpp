@@ -4,6 +4,7 @@
 
 #include <mailfs/dbox/detail/put_message.hpp>
 #include <mailfs/dbox/detail/read_message.hpp>
+#include <mailfs/dbox/detail/scan_file.hpp>
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/dbox_message.hpp>
@@ -14,6 +15,7 @@
 #include <exception>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -27,6 +29,7 @@ class single_dbox {
 public:
     using fs_type = Fs;
     using host_type = Host;
+    static constexpr bool shares_files = false;
 
     single_dbox(Fs fs, std::string directory, Host host, dbox_options options = {})
         : fs_(std::move(fs)), directory_(std::move(directory)), host_(std::move(host)), options_(options) {}
@@ -69,11 +72,37 @@ public:
         co_return co_await detail::read_range(file, std::move(begun), place, begin_at, size);
     }
 
-    /// Removes the message's file for good; false: it was not there. For who knows that no index refers to it.
-    asio::awaitable<bool> remove(guid id, mail_location) {
-        auto const path = path_of(id);
-        co_return co_await fs_.remove(path);
+    /// See message_format. A list for each of up to 256 directories.
+    asio::awaitable<std::vector<mail_file>> files() {
+        std::vector<mail_file> found;
+        auto const shares = co_await fs_.list(directory_);
+        for (auto const& share : shares) {
+            if (share.size() != 2 || !detail::hex_value(share)) continue;
+            auto const directory = directory_ + '/' + share;
+            auto const names = co_await names_in(directory);
+            for (auto const& name : names)
+                if (auto const id = guid::parse(name); id && name.starts_with(share))
+                    found.push_back({directory + '/' + name, file_number(*id, {})});
+        }
+        std::sort(found.begin(), found.end(), [](auto const& a, auto const& b) { return a.path < b.path; });
+        co_return found;
     }
+    /// See message_format. A message that is not the one that the file's name tells is not sound: nothing reads it here.
+    asio::awaitable<mail_file_contents> scan(mail_file file) {
+        auto const bytes = co_await detail::read_whole(fs_, file.path, detail::scan_size_max(options_));
+        co_return detail::contents_of(bytes, file.path, [&](auto& mails, stored_mail mail) {
+            mail.sound = mail.sound && mail.where.offset == sizeof(dbox_file_header) && file.path.ends_with(mail.id.hex());
+            mails.push_back(mail);
+        });
+    }
+    /// See message_format. The guid's first 8 bytes.
+    std::uint64_t file_number(guid id, mail_location) const noexcept {
+        std::uint64_t number = 0;
+        for (std::size_t i = 0; i < 8; ++i) number = number << 8 | id.octets[i];
+        return number;
+    }
+    /// See message_format.
+    asio::awaitable<bool> remove(mail_file file) { co_return co_await fs_.remove(file.path); }
 
 private:
     std::string path_of(guid const& id) const {
@@ -81,14 +110,26 @@ private:
         return directory_ + '/' + name.substr(0, 2) + '/' + name;
     }
 
+    // Nothing where a file stands in the directory's place: it is not ours.
+    asio::awaitable<std::vector<std::string>> names_in(std::string const& directory) {
+        try {
+            co_return co_await fs_.list(directory);
+        } catch (error const& e) {
+            if (e.code() != errc::not_found) throw;
+        }
+        co_return std::vector<std::string>{};
+    }
+
     /// False: the very message was there already, and now is as durable as asked.
     asio::awaitable<bool> create(mail_to_write const& mail, durability d) {
         auto const path = path_of(mail.id);
         auto const nonce = detail::new_nonce(host_);
+        auto const now_ms = host_.now_ms();
         std::vector<std::byte> bytes;
         bytes.reserve(sizeof(dbox_file_header) + dbox_extent(mail.bytes.size()));
-        detail::put(bytes, as_bytes(make_dbox_file_header(0, nonce, host_.now_ms())));
-        auto const header = make_dbox_message_header(nonce, mail.id, mail.received_ms, mail.mailbox, mail.bytes);
+        detail::put(bytes, as_bytes(make_dbox_file_header(0, nonce, now_ms)));
+        auto const header = make_dbox_message_header(nonce, mail.id, mail.received_ms, mail.mailbox,
+                                                    detail::written_ms(mail, now_ms), mail.bytes);
         detail::put(bytes, as_bytes(header));
         detail::put(bytes, mail.bytes);
         detail::put_trailer(bytes, header);

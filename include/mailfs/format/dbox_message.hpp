@@ -68,10 +68,12 @@ struct dbox_message_header {
     le64 received_ms;                        // milliseconds since 1970
     std::array<unsigned char, 16> mailbox;   // guid of the mailbox it was first delivered to; 0: not told
     le32 body_checksum;                      // CRC-32C of the stored body, seeded with nonce and id
-    std::array<unsigned char, 16> reserved;  // 0
+    le64 written_ms;                         // when it was written, by the host's clock; 0: not told
+    std::array<unsigned char, 8> reserved;   // 0
     le32 checksum;                           // CRC-32C of the 92 bytes before, seeded with the nonce
 };
-static_assert(sizeof(dbox_message_header) == 96 && offsetof(dbox_message_header, body_checksum) == 72);
+static_assert(sizeof(dbox_message_header) == 96 && offsetof(dbox_message_header, body_checksum) == 72 &&
+              offsetof(dbox_message_header, written_ms) == 76);
 static_assert(std::has_unique_object_representations_v<dbox_message_header>);
 
 /// Behind each body, after 0 to 7 zero octets that align it: the message is whole.
@@ -148,7 +150,8 @@ inline dbox_file_header make_dbox_file_header(std::uint64_t file_id, std::uint64
 
 /// The header of an uncompressed message. Reads the whole body, for its checksum.
 inline dbox_message_header make_dbox_message_header(std::uint64_t nonce, guid const& id, std::uint64_t received_ms,
-                                                    guid const& mailbox, bytes_view body) noexcept {
+                                                    guid const& mailbox, std::uint64_t written_ms,
+                                                    bytes_view body) noexcept {
     dbox_message_header header{};
     header.sync = nonce;
     header.magic = detail::dbox_message_magic;
@@ -158,6 +161,7 @@ inline dbox_message_header make_dbox_message_header(std::uint64_t nonce, guid co
     header.size = body.size();
     header.received_ms = received_ms;
     header.mailbox = mailbox.octets;
+    header.written_ms = written_ms;
     header.body_checksum = dbox_body_checksum(header, body);
     header.checksum = detail::own_checksum(header, detail::dbox_seed(header.sync));
     return header;

@@ -9,6 +9,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <map>
 #include <type_traits>
 
 using namespace mailfs;
@@ -51,6 +53,20 @@ struct specimen {
         });
     }
 };
+
+/// Everything that a format's files hold, all files in one.
+template <class M>
+asio::awaitable<mail_file_contents> scan_all(M& format) {
+    mail_file_contents all;
+    auto const files = co_await format.files();
+    for (auto const& file : files) {
+        auto const one = co_await format.scan(file);
+        all.size += one.size;
+        all.mails.insert(all.mails.end(), one.mails.begin(), one.mails.end());
+        all.damage.insert(all.damage.end(), one.damage.begin(), one.damage.end());
+    }
+    co_return all;
+}
 
 /// The header, so that a test can lie in it and sign the lie.
 template <class Change>
@@ -272,4 +288,210 @@ TEST_CASE_TEMPLATE("message_format: a message beyond the limit is refused and no
         auto const body = co_await format.read(numbered(1), at);
         CHECK(body == fits);
     });
+}
+
+TEST_CASE_TEMPLATE("message_format: a scan finds all that was written, and what it calls sound can be read", M, single, multi) {
+    run([]() -> asio::awaitable<void> {
+        memory_fs const fs;
+        auto format = make_format<M>(fs, {.file_size_max = 3000});
+        auto const nothing = co_await format.files();
+        CHECK(nothing.empty());
+        std::uint64_t extents = 0;
+        for (std::uint64_t n = 0; n < 40; ++n) {
+            auto const body = noise(n * 31, n);
+            mail_to_write const mail{numbered(n), 5000 + n, body, numbered(777), n == 7 ? std::uint64_t{99} : 0};
+            auto const places = co_await format.write(std::span(&mail, 1), durability::none);
+            extents += dbox_extent(body.size());
+        }
+        auto const files = co_await format.files();
+        CHECK(files.size() == (M::shares_files ? 9 : 40));
+        CHECK(std::is_sorted(files.begin(), files.end(), [](auto const& a, auto const& b) { return a.number < b.number; }));
+        auto again = make_format<M>(fs, {}, 2);
+        std::size_t seen = 0;
+        for (auto const& file : files) {
+            auto const found = co_await again.scan(file);
+            CHECK(found.created_ms == 1'700'000'000'000U);
+            CHECK(found.damage.empty());
+            auto end = sizeof(dbox_file_header);
+            for (auto const& mail : found.mails) {
+                CHECK(mail.where.offset == end);
+                end += mail.extent;
+                auto const n = mail.received_ms - 5000;
+                CHECK(mail.id == numbered(n));
+                CHECK(mail.mailbox == numbered(777));
+                CHECK(mail.size == n * 31);
+                CHECK(mail.written_ms == (n == 7 ? 99U : 1'700'000'000'000U));
+                CHECK(mail.sound);
+                CHECK(again.file_number(mail.id, mail.where) == file.number);
+                auto const body = co_await again.read(mail.id, mail.where, mail.size);
+                CHECK(body == noise(n * 31, n));
+                ++seen;
+            }
+            CHECK(end == found.size);
+        }
+        CHECK(seen == 40);
+        auto const all = co_await scan_all(again);
+        CHECK(all.size == extents + files.size() * sizeof(dbox_file_header));
+    });
+}
+
+TEST_CASE_TEMPLATE("message_format: files are listed among strangers' names, and a file that went is not found", M, single, multi) {
+    run([]() -> asio::awaitable<void> {
+        memory_fs const fs;
+        auto format = make_format<M>(fs);
+        auto const at = co_await write_one(format, numbered(1), noise(9));
+        auto const ours = file_of(format, numbered(1), at);
+        for (auto const name : {"mail/m.0123", "mail/m.0123456789ABCDEF", "mail/m.0123456789abcdef0", "mail/x.0123456789abcdef",
+                                "mail/notes", "mail/ff", "mail/a1/00000000000000000000000000000000", "mail/a1/a1", "mail/zz/a"})
+            co_await put_file(fs, name, {});
+        auto const files = co_await format.files();
+        REQUIRE(files.size() == 1);
+        CHECK(files[0].path == ours);
+        bool const was_there = co_await format.remove(files[0]);
+        bool const again = co_await format.remove(files[0]);
+        CHECK(was_there);
+        CHECK_FALSE(again);
+        std::optional<error> failure;
+        try {
+            co_await format.scan(files[0]);
+        } catch (error const& e) {
+            failure = e;
+        }
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::not_found);
+        CHECK(failure->file() == ours);
+    });
+}
+
+TEST_CASE_TEMPLATE("message_format: a scan of a newer version's file, or of one beyond all sizes, is refused by name", M, single, multi) {
+    specimen<M> const good;
+    auto const refuse = [&](bytes file) {
+        return run([&]() -> asio::awaitable<std::optional<error>> {
+            memory_fs const fs;
+            co_await put_file(fs, good.path, std::move(file));
+            auto format = make_format<M>(fs);
+            auto const files = co_await format.files();
+            std::optional<error> failure;
+            try {
+                co_await format.scan(files.at(0));
+            } catch (error const& e) {
+                failure = e;
+            }
+            co_return failure;
+        });
+    };
+    CHECK(!refuse(good.file));
+    auto newer = good.file;
+    auto header = mailfs::detail::object_at<dbox_file_header>(newer);
+    header.major = 2;
+    header.checksum = mailfs::detail::own_checksum(header, 0);
+    std::copy(as_bytes(header).begin(), as_bytes(header).end(), newer.begin());
+    auto const failure = refuse(newer);
+    REQUIRE(failure);
+    CHECK(failure->code() == errc::newer_version);
+    CHECK(failure->file() == good.path);
+    dbox_options const narrow{.file_size_max = 1, .message_size_max = 2};
+    CHECK(mailfs::detail::scan_size_max(narrow) == 1U << 30);
+    CHECK(mailfs::detail::scan_size_max({.file_size_max = ~std::uint64_t{0}, .message_size_max = ~std::uint64_t{0}}) > 1U << 30);
+    run([&]() -> asio::awaitable<void> {
+        memory_fs fs;
+        co_await put_file(fs, good.path, good.file);
+        std::optional<errc> why;
+        try {
+            co_await mailfs::detail::read_whole(fs, good.path, good.file.size() - 1);
+        } catch (error const& e) {
+            why = static_cast<errc>(e.code().value());
+        }
+        CHECK(why == errc::too_big);
+    });
+}
+
+namespace {
+
+/// A few messages of different sizes, and the bytes of all files that hold them.
+template <class M>
+struct collection {
+    struct one {
+        guid id;
+        bytes body;
+        mail_location at;
+        std::string path;
+    };
+    std::vector<one> mails;
+    std::map<std::string, bytes> files;
+
+    collection() {
+        run([this]() -> asio::awaitable<void> {
+            memory_fs const fs;
+            auto format = make_format<M>(fs);
+            for (std::size_t const size : {13U, 0U, 24U}) {
+                one mail{numbered(mails.size() + 1), noise(size, size), {}, {}};
+                mail.at = co_await write_one(format, mail.id, mail.body);
+                mail.path = file_of(format, mail.id, mail.at);
+                mails.push_back(std::move(mail));
+            }
+            for (auto const& path : fs.paths()) files[path] = co_await contents(fs, path);
+        });
+    }
+    /// The bytes of a message in its file, trailer included.
+    byte_range range(one const& mail) const { return {mail.at.offset, dbox_extent(mail.body.size())}; }
+
+    /// With one file replaced: each message reads right or fails by name; a scan's sound ones are right, and all that were
+    /// not `touched` are among them. How many are sound.
+    std::size_t survives(std::string const& path, bytes changed, byte_range touched) const {
+        return run([&]() -> asio::awaitable<std::size_t> {
+            memory_fs const fs;
+            for (auto const& [name, content] : files) co_await put_file(fs, name, name == path ? changed : content);
+            auto format = make_format<M>(fs);
+            auto const found = co_await scan_all(format);
+            std::size_t sound = 0;
+            for (auto const& mail : mails) {
+                auto const result = co_await try_read(format, mail.id, mail.at);
+                REQUIRE((result.body ? *result.body == mail.body : result.names(mail.path)));
+                auto const same = [&](stored_mail const& s) { return s.sound && s.id == mail.id && s.where == mail.at; };
+                bool const listed = std::any_of(found.mails.begin(), found.mails.end(), same);
+                REQUIRE((!listed || result.body));
+                auto const mine = range(mail);
+                bool const apart = mail.path != path || touched.offset >= mine.offset + mine.size ||
+                                   touched.offset + touched.size <= mine.offset;
+                if (apart) REQUIRE(listed);
+                sound += listed;
+            }
+            auto const count = std::count_if(found.mails.begin(), found.mails.end(), [](auto const& s) { return s.sound; });
+            REQUIRE(static_cast<std::size_t>(count) == sound);  // and no other
+            co_return sound;
+        });
+    }
+};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("message_format: with any bit flipped, reading and scanning tell right from wrong for every message", M, single,
+                   multi) {
+    collection<M> const good;
+    std::size_t cases = 0, lost = 0;
+    for (auto const& [path, file] : good.files)
+        for (std::size_t bit = 0; bit < file.size() * 8; ++bit) {
+            auto changed = file;
+            changed[bit / 8] ^= std::byte{1} << (bit % 8);
+            CAPTURE(path);
+            CAPTURE(bit);
+            lost += good.mails.size() - good.survives(path, changed, {bit / 8, 1});
+            ++cases;
+        }
+    auto const vital = good.mails.size() * sizeof(dbox_message_header) + 13 + 0 + 24;
+    CHECK(lost == vital * 8);
+    CHECK(cases == 8 * (good.files.size() * 64 + dbox_extent(13) + dbox_extent(0) + dbox_extent(24)));
+}
+
+TEST_CASE_TEMPLATE("message_format: cut at any length, reading and scanning tell right from wrong for every message", M, single,
+                   multi) {
+    collection<M> const good;
+    for (auto const& [path, file] : good.files)
+        for (std::size_t size = 0; size < file.size(); ++size) {
+            CAPTURE(path);
+            CAPTURE(size);
+            bytes const changed(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));
+            good.survives(path, changed, {size, file.size() - size});
+        }
 }

@@ -28,7 +28,7 @@ struct dbox_bytes {
     /// Appends a message; returns its offset.
     std::uint64_t add(std::uint64_t n, std::string_view body) {
         auto const offset = bytes.size();
-        auto const header = make_dbox_message_header(nonce, numbered(n), 1'700'000'000'123U, numbered(99), as_bytes(body));
+        auto const header = make_dbox_message_header(nonce, numbered(n), 1'700'000'000'123U, numbered(99), 1'700'000'000'456U, as_bytes(body));
         put(as_bytes(header));
         put(as_bytes(body));
         pad();
@@ -78,13 +78,13 @@ TEST_CASE("dbox_message: the bytes of version 1.0 never change") {
           "efcdab89674523010068e5cf8b010000000000000000000000000000c41e84c0"
           "efcdab89674523016d61696c01000000a0a1a2a3a4a5a6a70000000000000001"
           "030000000000000003000000000000007b68e5cf8b010000a0a1a2a3a4a5a6a7"
-          "00000000000000633e8b930c000000000000000000000000000000006dd5a024"
+          "00000000000000633e8b930cc869e5cf8b0100000000000000000000759ec4bb"
           "48690a00000000001032547698badcfea0a1a2a3a4a5a6a70000000000000001"
           "03000000000000003e8b930c471616e4");
 }
 
 TEST_CASE("dbox_message: a header decodes to what was encoded") {
-    auto const encoded = make_dbox_message_header(nonce, numbered(7), 42, numbered(8), as_bytes("body"));
+    auto const encoded = make_dbox_message_header(nonce, numbered(7), 42, numbered(8), 43, as_bytes("body"));
     dbox_message_header header;
     CHECK(!decode(as_bytes(encoded), nonce, header));
     CHECK(header.id == numbered(7).octets);
@@ -92,6 +92,7 @@ TEST_CASE("dbox_message: a header decodes to what was encoded") {
     CHECK(header.size == 4);
     CHECK(header.stored_size == 4);
     CHECK(header.received_ms == 42);
+    CHECK(header.written_ms == 43);
     CHECK(dbox_body_checksum(header, as_bytes("body")) == header.body_checksum);
     CHECK(dbox_body_checksum(header, as_bytes("bodY")) != header.body_checksum);
     CHECK(!check_is_message(header, numbered(7)));
@@ -99,7 +100,7 @@ TEST_CASE("dbox_message: a header decodes to what was encoded") {
 }
 
 TEST_CASE("dbox_message: a header cut short or zeroed is missing, with any bit flipped is damaged") {
-    auto const encoded = make_dbox_message_header(nonce, numbered(7), 42, {}, as_bytes("body"));
+    auto const encoded = make_dbox_message_header(nonce, numbered(7), 42, {}, 43, as_bytes("body"));
     dbox_message_header header;
     for (std::size_t n = 0; n < sizeof header; ++n)
         CHECK(decode(as_bytes(encoded).first(n), nonce, header)->code == errc::body_missing);
@@ -115,7 +116,7 @@ TEST_CASE("dbox_message: a header cut short or zeroed is missing, with any bit f
 }
 
 TEST_CASE("dbox_message: a valid header with another file's nonce is refused") {
-    auto const foreign = make_dbox_message_header(nonce + 1, numbered(7), 42, {}, as_bytes("body"));
+    auto const foreign = make_dbox_message_header(nonce + 1, numbered(7), 42, {}, 43, as_bytes("body"));
     dbox_message_header header;
     CHECK(decode(as_bytes(foreign), nonce, header)->code == errc::corrupt);
     CHECK(!decode(as_bytes(foreign), std::nullopt, header));
@@ -123,7 +124,7 @@ TEST_CASE("dbox_message: a valid header with another file's nonce is refused") {
 
 TEST_CASE("dbox_message: sizes beyond all bounds, kind 0, unknown kinds and compressions are refused though checksummed") {
     auto const refuse = [](auto change) {
-        auto encoded = make_dbox_message_header(nonce, numbered(7), 42, {}, as_bytes("body"));
+        auto encoded = make_dbox_message_header(nonce, numbered(7), 42, {}, 43, as_bytes("body"));
         change(encoded);
         encoded.checksum = detail::own_checksum(encoded, detail::dbox_seed(encoded.sync));
         dbox_message_header header;
@@ -225,7 +226,7 @@ TEST_CASE("dbox_scanner: cut at any length, the messages before the cut are foun
 
 TEST_CASE("dbox_scanner: a message that holds another dbox file never yields that file's messages") {
     dbox_bytes file;
-    auto const foreign_header = make_dbox_message_header(nonce + 1, numbered(66), 1, {}, as_bytes("forged"));
+    auto const foreign_header = make_dbox_message_header(nonce + 1, numbered(66), 1, {}, 2, as_bytes("forged"));
     std::string const forged(as_text(as_bytes(foreign_header)));
     auto const offset = file.add(1, forged + "forged..");
     auto const after = file.add(2, "good");
@@ -240,7 +241,7 @@ TEST_CASE("dbox_scanner: nested headers that each claim the rest of the file cos
     dbox_bytes file;
     auto const room = std::size_t{8} << 20;
     for (std::size_t at = 0; at + sizeof(dbox_message_header) < room; at += sizeof(dbox_message_header)) {
-        dbox_message_header header = make_dbox_message_header(nonce, numbered(at), 1, {}, {});
+        dbox_message_header header = make_dbox_message_header(nonce, numbered(at), 1, {}, 2, {});
         header.stored_size = room - at - sizeof header;
         header.checksum = detail::own_checksum(header, detail::dbox_seed(header.sync));
         file.put(as_bytes(header));

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <mailfs/dbox/detail/put_message.hpp>
+#include <mailfs/dbox/detail/scan_file.hpp>
 #include <mailfs/dbox/detail/turn_queue.hpp>
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/error.hpp>
@@ -17,8 +18,10 @@
 #include <deque>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,6 +33,11 @@ inline std::string multi_dbox_path(std::string const& directory, std::uint64_t i
     std::string name(16, '0');
     for (std::size_t i = 16; i-- > 0; id >>= 4) name[i] = "0123456789abcdef"[id & 15];
     return directory + "/m." + name;
+}
+
+inline std::optional<std::uint64_t> multi_dbox_number(std::string_view name) noexcept {
+    bool const fits = name.size() == 18 && name.starts_with("m.");
+    return fits ? hex_value(name.substr(2)) : std::nullopt;
 }
 
 template <filesystem Fs, host Host>
@@ -131,11 +139,12 @@ private:
     /// One append where all fits into one, without suspending before it; else the mails are of one request alone.
     asio::awaitable<void> append_all(target& file, batch const& together) {
         std::vector<std::byte> bytes;
+        auto const now_ms = host_.now_ms();
         for (auto const& each : together) {
             each->locations.clear();  // of a leader that was given up
             for (auto const& mail : each->mails) {
                 auto const header =
-                    make_dbox_message_header(file.nonce, mail.id, mail.received_ms, mail.mailbox, mail.bytes);
+                    make_dbox_message_header(file.nonce, mail.id, mail.received_ms, mail.mailbox, written_ms(mail, now_ms), mail.bytes);
                 each->locations.push_back({file.id, file.end + bytes.size()});
                 put(bytes, as_bytes(header));
                 if (dbox_extent(mail.bytes.size()) > piece_max()) {  // not worth a copy

@@ -42,6 +42,10 @@ public:
         co_return fresh;
     }
 
+    void forget(std::uint64_t id) {
+        std::erase_if(files_, [&](auto const& each) { return each->id == id; });
+    }
+
 private:
     std::shared_ptr<opened> find(std::uint64_t id) {
         auto const found = std::find_if(files_.begin(), files_.end(), [&](auto const& each) { return each->id == id; });

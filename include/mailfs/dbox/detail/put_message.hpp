@@ -27,6 +27,10 @@ inline void check_size(mail_to_write const& mail, dbox_options const& options, s
                     std::to_string(options.message_size_max) + " are allowed");
 }
 
+inline std::uint64_t written_ms(mail_to_write const& mail, std::uint64_t now_ms) noexcept {
+    return mail.written_ms == 0 ? now_ms : mail.written_ms;
+}
+
 /// Unpredictable, so that no one can mail us the header of a message.
 template <host Host>
 std::uint64_t new_nonce(Host& from) {
