@@ -28,6 +28,7 @@ enum class errc {
     bad_message,          ///< the bytes handed in cannot be taken as a message
     closed,               ///< the object was closed while the call was under way
     not_supported,        ///< this backend or kernel cannot do it
+    past_gone,            ///< the state of that moment is told by files that are not kept any more
 };
 
 namespace detail {
@@ -52,6 +53,7 @@ struct error_category final : std::error_category {
             case errc::bad_message: return "not a message";
             case errc::closed: return "closed";
             case errc::not_supported: return "not supported";
+            case errc::past_gone: return "that past is not kept";
         }
         return "unknown mailfs error";
     }

@@ -22,6 +22,7 @@ std::string_view code_of(std::error_code code) {
         case mailfs::errc::bad_message: return "[CANNOT] ";
         case mailfs::errc::newer_version:
         case mailfs::errc::network_filesystem:
+        case mailfs::errc::past_gone:
         case mailfs::errc::not_supported: return "[SERVERBUG] ";
         case mailfs::errc::io:
         case mailfs::errc::busy:

@@ -9,6 +9,7 @@
 #include <mailfs/fs/filesystem.hpp>
 #include <mailfs/fs/shared_sync.hpp>
 #include <mailfs/host/host.hpp>
+#include <mailfs/log/detail/log_file.hpp>
 #include <mailfs/log/log_directory.hpp>
 #include <mailfs/log/log_options.hpp>
 #include <mailfs/log/log_replay.hpp>
@@ -204,10 +205,7 @@ private:
         shared_sync<typename Fs::file> syncs;
         std::uint64_t synced;  // all before it is on stable storage, as far as this process saw to it
     };
-    struct opened {
-        typename Fs::file file;
-        format::log_header header;
-    };
+    using opened = detail::opened_log<Fs>;
 
     static constexpr std::size_t transaction_size_max() noexcept {
         return format::payload_size_max(std::min<std::uint64_t>(format::record_size_max, Fs::traits.append_size_max));
@@ -216,16 +214,7 @@ private:
 
     // --- reading ---------------------------------------------------------------------------------------------
 
-    asio::awaitable<std::optional<opened>> open_file(std::uint64_t number) {
-        auto const name = path(log_name(number));
-        auto file = co_await fs_.open(name);
-        if (!file) co_return std::nullopt;
-        format::log_header h;
-        auto const buffer = std::as_writable_bytes(std::span(&h, 1));
-        auto const size = co_await file->read(0, buffer);
-        check_log_header(h, size, number, name);
-        co_return opened{std::move(*file), h};
-    }
+    asio::awaitable<std::optional<opened>> open_file(std::uint64_t number) { return detail::open_log(fs_, directory_, number); }
 
     // Reads from position() to the end of the file and applies it.
     asio::awaitable<void> read_on() {
@@ -309,12 +298,8 @@ private:
         segment_->replay.watch(id);
     }
     void enter(opened next) {
-        auto& stream = machine_.stream();
         auto const& h = next.header;
-        if (h.next_id > machine_.next_id()) machine_.skip_ids(h.next_id - machine_.next_id());
-        stream.at = std::max(stream.at, position{h.epoch, h.n});
-        stream.chain = h.chain;
-        stream.boot = format::get_guid(h.boot);
+        detail::enter_log(machine_, h);
         auto const old = std::exchange(segment_, std::make_shared<segment>(h.number, std::move(next.file), h.nonce, machine_, host_.boot()));
         if (old) lost_ += old->replay.bytes_lost();
         if (watched_) segment_->replay.watch(*watched_);
@@ -389,7 +374,7 @@ private:
         }
         if (names.has_log(1)) co_return co_await replay_from(names, 1, false);
         if (damage) std::rethrow_exception(damage);
-        throw error(errc::corrupt, directory_, "no snapshot to start from, and the first log is gone");
+        throw error(errc::corrupt, directory_, "no snapshot to start from, and the first log is gone: rebuild");
     }
 
     asio::awaitable<bool> replay_from(log_names const& names, std::uint64_t number, bool loaded) {
@@ -416,7 +401,9 @@ private:
             if (segment_->number == stop_at_) co_return true;
             if (!names.has_snapshot(segment_->number) || is_distrusted(segment_->number)) co_await leave_snapshot();
         }
-        if (segment_->number <= names.newest_log()) co_return true;
+        if (segment_->number < names.newest_log())
+            throw error(errc::corrupt, path(log_name(segment_->number + 1)), "is gone, and what later ones begin with too: rebuild");
+        if (segment_->number == names.newest_log()) co_return true;
         auto const now = co_await list_logs(fs_, directory_);  // a name that came since is trusted as little as in cross()
         co_return now.newest_log() <= segment_->number;
     }

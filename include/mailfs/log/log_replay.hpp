@@ -4,6 +4,7 @@
 #pragma once
 
 #include <mailfs/format/log_record.hpp>
+#include <mailfs/log/log_cut.hpp>
 #include <mailfs/log/log_options.hpp>
 #include <mailfs/log/state_machine.hpp>
 
@@ -32,6 +33,7 @@ enum class replay_halt : std::uint8_t {
     id_limit,  ///< the next transaction would pass the bound on unsynced ids: sync, then feed again
     voided,    ///< a restart voids what was applied: load the state anew
     newer,     ///< a record that only a newer version understands
+    cut,       ///< what comes next lies behind the moment that stop_at() told
 };
 
 template <state_machine M>
@@ -62,6 +64,9 @@ public:
 
     /// The next file says where this one's seal stands: it holds though the seal itself be damaged.
     void ends_at(std::uint64_t seal_offset) noexcept { end_at_ = seal_offset; }
+
+    /// Nothing behind this moment is applied.
+    void stop_at(log_cut const& moment) noexcept { cut_ = moment; }
 
     /// All that was applied when next_id was `ids` is on stable storage, and damage before it is named by scars.
     void durable(std::uint32_t ids) noexcept { safe_id_ = std::max(safe_id_, ids); }
@@ -254,6 +259,7 @@ private:
         if (!is_void(it.first)) {
             switch (record.kind()) {
                 case format::record_kind::transaction:
+                    if (cut_ && !cut_->admits(machine_->stream(), record)) return replay_halt::cut;
                     if (!safe && M::next_id_after(machine_->next_id(), record) > id_limit()) return replay_halt::id_limit;
                     apply_transaction(record);
                     break;
@@ -261,7 +267,9 @@ private:
                     if (is_last() || it.first == end_at_) return end_file(it.first, it.last);
                     break;  // a restart that was lost had voided it: the next file knows better
                 case format::record_kind::restart:
-                    if (is_restart(it.first)) apply_restart(record, it.last);
+                    if (!is_restart(it.first)) break;
+                    if (cut_ && !cut_->admits_restart(machine_->stream())) return replay_halt::cut;
+                    apply_restart(record, it.last);
                     break;
                 case format::record_kind::scar: break;
                 default:
@@ -348,6 +356,7 @@ private:
     std::uint32_t safe_id_;
     std::uint64_t restart_end_ = 0;
     std::uint64_t bytes_lost_ = 0;
+    std::optional<log_cut> cut_;
     std::optional<std::uint64_t> doubt_;
     std::vector<log_damage> open_damage_;
     std::vector<log_damage> scars_, voids_;  // ascending, apart
