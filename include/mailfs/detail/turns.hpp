@@ -65,4 +65,16 @@ private:
     turns& turns_;
 };
 
+/// True until the end of the block.
+class raised {
+public:
+    explicit raised(bool& flag) noexcept : flag_(flag) { flag_ = true; }
+    ~raised() { flag_ = false; }
+    raised(raised const&) = delete;
+    raised& operator=(raised const&) = delete;
+
+private:
+    bool& flag_;
+};
+
 }  // namespace mailfs::detail

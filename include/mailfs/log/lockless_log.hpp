@@ -114,23 +114,8 @@ public:
     /// says that it took none now. Two system calls on a local disk when nobody else wrote meanwhile. Throws
     /// no_space, io (it did not happen), may_have_happened, busy, too_big.
     asio::awaitable<appended> append(dot id, stamp when, bytes_view operations) {
-        if (!turns_.try_take()) co_await turns_.wait();
-        detail::turn const mine(turns_);
-        if (operations.size() > transaction_size_max()) throw error(errc::too_big, directory_, "transaction longer than a record may be");
-        if (!segment_) co_await reload();
-        auto begun = watched_ == id ? std::exchange(begun_, std::nullopt) : std::nullopt;
-        if (!begun) watch(id);
-        for (int tries = 0; !segment_->replay.verdict(); ++tries) {
-            if (tries == appends_max) throw error(errc::busy, directory_, "the log was rotated by others at every try");
-            landing l;
-            if (begun) l = *std::exchange(begun, std::nullopt);
-            else l = co_await put_when_ready(id, when, operations);
-            if (!l.applied) co_await find_out(l, true);
-        }
-        watched_.reset();
-        if (record_.size() > buffer_size_max) record_ = {};
-        appended result{*segment_->replay.verdict(), std::move(segment_->replay.outcome())};
-        if (is_long()) co_await rotate_quietly();
+        auto result = co_await append_in_turn(id, when, operations);
+        if (pending_) co_await write_pending();
         co_return result;
     }
 
@@ -177,11 +162,8 @@ public:
 
     /// Ends the file whatever its length, and goes to the next.
     asio::awaitable<void> rotate() {
-        if (!turns_.try_take()) co_await turns_.wait();
-        detail::turn const mine(turns_);
-        if (!segment_) co_await reload();
-        if (!is_ready()) co_await get_ready();
-        co_await seal();
+        co_await rotate_in_turn();
+        if (pending_) co_await write_pending();
     }
     /// Why the last rotation after an append failed, if it did, or a snapshot could not be written: no call failed of it.
     std::exception_ptr rotation_failure() const noexcept { return rotation_failure_; }
@@ -204,6 +186,10 @@ private:
         log_replay<M> replay;
         shared_sync<typename Fs::file> syncs;
         std::uint64_t synced;  // all before it is on stable storage, as far as this process saw to it
+    };
+    struct pending_snapshot {
+        std::uint64_t number;
+        std::vector<std::byte> bytes;
     };
     using opened = detail::opened_log<Fs>;
 
@@ -464,6 +450,26 @@ private:
 
     // --- writing ---------------------------------------------------------------------------------------------
 
+    asio::awaitable<appended> append_in_turn(dot id, stamp when, bytes_view operations) {
+        if (!turns_.try_take()) co_await turns_.wait();
+        detail::turn const mine(turns_);
+        if (operations.size() > transaction_size_max()) throw error(errc::too_big, directory_, "transaction longer than a record may be");
+        if (!segment_) co_await reload();
+        auto begun = watched_ == id ? std::exchange(begun_, std::nullopt) : std::nullopt;
+        if (!begun) watch(id);
+        for (int tries = 0; !segment_->replay.verdict(); ++tries) {
+            if (tries == appends_max) throw error(errc::busy, directory_, "the log was rotated by others at every try");
+            landing l;
+            if (begun) l = *std::exchange(begun, std::nullopt);
+            else l = co_await put_when_ready(id, when, operations);
+            if (!l.applied) co_await find_out(l, true);
+        }
+        watched_.reset();
+        if (record_.size() > buffer_size_max) record_ = {};
+        appended result{*segment_->replay.verdict(), std::move(segment_->replay.outcome())};
+        if (is_long()) co_await rotate_quietly();
+        co_return result;
+    }
     format::log_header new_header(std::uint64_t number) {
         format::log_header h;
         h.number = number;
@@ -634,9 +640,9 @@ private:
     // --- rotation --------------------------------------------------------------------------------------------
 
     bool is_long() const noexcept {
-        auto const size = segment_->replay.position();
-        bool const worth_it = size >= options_.rotate_size_min && size >= snapshot_size_ / std::max<std::uint32_t>(options_.rotate_share, 1);
-        return worth_it || size >= format::log_size_max / 2;
+        auto const share = snapshot_size_ / std::max<std::uint32_t>(options_.rotate_share, 1);
+        auto const most = std::min(std::max(options_.rotate_size_max, options_.rotate_size_min), format::log_size_max / 2);
+        return segment_->replay.position() >= std::min(std::max(options_.rotate_size_min, share), most);
     }
     // What was acknowledged stays acknowledged when there is no room for the next file; the next append will say so.
     asio::awaitable<void> rotate_quietly() {
@@ -646,6 +652,14 @@ private:
         } catch (error const&) {
             rotation_failure_ = std::current_exception();
         }
+    }
+
+    asio::awaitable<void> rotate_in_turn() {
+        if (!turns_.try_take()) co_await turns_.wait();
+        detail::turn const mine(turns_);
+        if (!segment_) co_await reload();
+        if (!is_ready()) co_await get_ready();
+        co_await seal();
     }
 
     asio::awaitable<void> seal() {
@@ -673,7 +687,7 @@ private:
         bool const made = co_await fs_.create(name, bytes, durability::stored);
         bool const there = co_await cross();
         if (!there || segment_->number != h.number) co_await reload_unless_newer(h.number);
-        else if (made) co_await leave_snapshot();
+        else if (made) co_await prepare_snapshot();
     }
     asio::awaitable<void> reload_unless_newer(std::uint64_t number) {
         if (segment_->number < number) co_await reload();
@@ -701,8 +715,16 @@ private:
 
     // A snapshot can be missing: whoever opens the log next makes up for it.
     asio::awaitable<void> leave_snapshot() {
+        co_await prepare_snapshot();
+        co_await write_pending();
+    }
+    // The state stands at the start of segment_: nothing of the file has been applied. To be written when others may
+    // have their turn; a newer one takes the place of one that nobody has begun to write.
+    asio::awaitable<void> prepare_snapshot() {
         try {
-            co_await write_snapshot();
+            auto bytes = co_await dump();
+            snapshot_size_ = bytes.size();
+            pending_ = {segment_->number, std::move(bytes)};
         } catch (error const&) {
             rotation_failure_ = std::current_exception();
         }
@@ -716,17 +738,25 @@ private:
         co_await mend();
         co_return machine_.dump();
     }
-    // The state stands at the start of segment_: nothing of the file has been applied.
-    asio::awaitable<void> write_snapshot() {
-        auto const number = segment_->number;
-        auto const bytes = co_await dump();
+    // One at a time: who comes meanwhile leaves theirs to the one who writes.
+    asio::awaitable<void> write_pending() {
+        while (pending_ && !writing_) {
+            detail::raised const mine(writing_);
+            auto const snapshot = *std::exchange(pending_, std::nullopt);
+            try {
+                co_await write_snapshot(snapshot.number, snapshot.bytes);
+            } catch (error const&) {
+                rotation_failure_ = std::current_exception();
+            }
+        }
+    }
+    asio::awaitable<void> write_snapshot(std::uint64_t number, bytes_view bytes) {
         auto const name = path(snapshot_name(number));
         if (is_distrusted(number)) {
             co_await fs_.remove(name);
             std::erase(distrusted_, number);
         }
         co_await fs_.create(name, bytes, durability::stored);
-        snapshot_size_ = bytes.size();
         auto const names = co_await list_logs(fs_, directory_);
         for (auto const& old : names.older_than(number, options_.generations_kept)) {
             auto const gone = path(old);
@@ -751,6 +781,8 @@ private:
     std::uint64_t mended_ = 0;
     std::shared_ptr<segment> segment_;
     std::uint64_t snapshot_size_ = 0;
+    std::optional<pending_snapshot> pending_;
+    bool writing_ = false;  // a snapshot
     std::uint64_t lost_ = 0;
     std::uint64_t loads_ = 0;
     std::optional<dot> watched_;

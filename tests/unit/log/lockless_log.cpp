@@ -3,10 +3,13 @@
 #include <mailfs/log/lockless_log.hpp>
 
 #include <mailfs/fs/faulty_fs.hpp>
+#include <mailfs/fs/latency_fs.hpp>
+#include <mailfs/fs/memory_fs.hpp>
 
 #include "support/run.hpp"
 #include "unit/log/log_fixture.hpp"
 
+#include <asio/experimental/awaitable_operators.hpp>
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -805,4 +808,31 @@ TEST_CASE("rotation: options that make no sense are survived") {
             CHECK(a.number() > 1);
         },
         {.rotate_size_min = 0, .rotate_share = 0, .generations_kept = 0});
+}
+
+TEST_CASE("rotation: while one caller writes the snapshot, another's append goes on") {
+    using slow_fs = latency_fs<memory_fs>;
+    using slow_log = lockless_log::on<slow_fs, test_host, tiny_state>;
+    std::vector<int> ended;
+    test::run([&]() -> asio::awaitable<void> {
+        memory_fs const disk;
+        slow_log log(slow_fs(disk, {.create = std::chrono::milliseconds(20)}), test_host(), "box", {});
+        co_await log.create(object, {{0, 1}, 1}, {}, {});
+        co_await log.open();
+        auto rotate = [&]() -> asio::awaitable<void> {
+            co_await log.rotate();
+            CHECK(disk.paths() == std::vector<std::string>{"box/index.2", "box/log.1", "box/log.2"});
+            ended.push_back(1);
+        };
+        auto append = [&]() -> asio::awaitable<void> {
+            tiny_transaction const t(7);
+            auto const bytes = t.bytes();
+            co_await log.append({{0, 1}, 2}, {}, bytes);
+            CHECK(log.number() == 2);
+            ended.push_back(2);
+        };
+        using namespace asio::experimental::awaitable_operators;
+        co_await (rotate() && append());
+    });
+    CHECK(ended == std::vector<int>{2, 1});
 }
