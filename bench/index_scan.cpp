@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // How fast are the flags of all messages looked through, the first time with checksums and again?
-//   Rates are in bytes of the flags column, 4 for each message. by_row asks for one row after another, as a search that
-//   combines columns does.
+//   An octet for each message. by_row asks for one row after another, as a search that combines columns does.
 #include "bench.hpp"
 #include "mailbox.hpp"
 
@@ -9,10 +8,16 @@ namespace {
 
 using namespace mailfs;
 
-std::uint64_t count_unseen(std::span<std::uint32_t const> flags) {
-    std::uint64_t n = 0;
-    for (auto const f : flags) n += (f & std::uint32_t(flag::seen)) == 0 ? 1U : 0U;
-    return n;
+std::uint64_t count_unseen(std::span<std::uint8_t const> flags) {
+    std::uint64_t sum = 0;
+    while (!flags.empty()) {
+        auto const some = flags.first(std::min<std::size_t>(flags.size(), 255));  // so few are counted in an octet
+        std::uint8_t n = 0;
+        for (auto const f : some) n = static_cast<std::uint8_t>(n + ((f & std::uint8_t(flag::seen)) == 0 ? 1 : 0));
+        sum += n;
+        flags = flags.subspan(some.size());
+    }
+    return sum;
 }
 std::uint64_t scan(mailbox_state const& state) {
     return count_unseen(state.rows().flags.mapped()) + count_unseen(state.rows().flags.added());
@@ -34,12 +39,12 @@ asio::awaitable<void> measure(bench::run& run, posix_fs fs, std::uint64_t messag
             for (std::uint64_t n = 0; n < rounds; ++n) found += scan_once(state);
         });
         run.digest(found);
-        return static_cast<double>(rounds * messages * sizeof(std::uint32_t)) / seconds / 1e9;
+        return static_cast<double>(rounds * messages) / seconds / 1e6;
     };
     auto const rounds = std::max<std::uint64_t>(1, 20'000'000 / messages);
-    run.figure("index.scan." + name + ".first", rate(1, scan), "GB/s");
-    run.figure("index.scan." + name, rate(rounds, scan), "GB/s");
-    run.figure("index.scan." + name + ".by_row", rate(rounds, scan_by_row), "GB/s");
+    run.figure("index.scan." + name + ".first", rate(1, scan), "M messages/s");
+    run.figure("index.scan." + name, rate(rounds, scan), "M messages/s");
+    run.figure("index.scan." + name + ".by_row", rate(rounds, scan_by_row), "M messages/s");
 }
 
 void index_scan(bench::run& run) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <concepts>
+#include <cstdint>
 
 namespace mailfs {
 
@@ -32,6 +33,20 @@ private:
 using le16 = little<unsigned short>;
 using le32 = little<unsigned int>;
 using le64 = little<unsigned long long>;
-static_assert(sizeof(le16) == 2 && sizeof(le32) == 4 && sizeof(le64) == 8);
+
+/// The low three octets of a number; the rest is dropped.
+class le24 {
+public:
+    constexpr le24() noexcept = default;
+    constexpr le24(std::uint32_t value) noexcept  // NOLINT: implicit by design
+        : octets_{static_cast<unsigned char>(value), static_cast<unsigned char>(value >> 8), static_cast<unsigned char>(value >> 16)} {}
+    constexpr operator std::uint32_t() const noexcept {
+        return octets_[0] | static_cast<std::uint32_t>(octets_[1]) << 8 | static_cast<std::uint32_t>(octets_[2]) << 16;
+    }
+
+private:
+    std::array<unsigned char, 3> octets_{};
+};
+static_assert(sizeof(le16) == 2 && sizeof(le24) == 3 && sizeof(le32) == 4 && sizeof(le64) == 8);
 
 }  // namespace mailfs

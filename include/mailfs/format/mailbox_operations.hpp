@@ -28,7 +28,7 @@ struct message_entry {
     guid id;                          ///< names the body (EMAILID, RFC 8474)
     mail_location where;
     std::uint32_t size = 0;           ///< RFC822.SIZE, bytes
-    std::uint64_t received_ms = 0;    ///< INTERNALDATE, milliseconds since 1970
+    std::uint64_t received_ms = 0;    ///< INTERNALDATE, milliseconds since 1970; the index keeps whole seconds
     flag flags = flag::none;
     std::vector<std::string> keywords;
 };

@@ -56,8 +56,31 @@ static_assert(std::has_unique_object_representations_v<snapshot_header>);
 
 enum class column_id : std::uint32_t {
     uid = 1, flags = 2, modseq = 3, keyword_set = 4, size = 5, received = 6, saved = 7, guid = 8, location = 9, cache = 10, dot = 11,
-    vanished = 16, keywords = 17, keyword_sets = 18, stream = 19, metadata = 20,
+    location_base = 12, dot_base = 13, vanished = 16, keywords = 17, keyword_sets = 18, stream = 19, metadata = 20,
 };
+
+/// A location without its low 24 bits, which rows have.
+struct location_base_layout {
+    le64 file;
+    le64 offset;
+};
+struct location_layout {
+    le32 base;  // the how-manieth element of column location_base, from 0
+    le24 offset;
+};
+/// A dot without the low 16 bits of its counter and the low 8 of its part, which rows have.
+struct dot_base_layout {
+    le32 node;
+    le32 part;
+    le64 incarnation;
+    le64 counter;
+};
+struct dot_layout {
+    le32 base;  // the how-manieth element of column dot_base, from 0
+    std::uint8_t part = 0;
+    le16 counter;
+};
+static_assert(sizeof(location_base_layout) == 16 && sizeof(location_layout) == 7 && sizeof(dot_base_layout) == 24 && sizeof(dot_layout) == 7);
 
 struct snapshot_column {
     le32 id;

@@ -53,6 +53,10 @@ public:
     /// Writes to memory alone: the mapping is private.
     T& at(std::size_t row) { return const_cast<T&>(std::as_const(*this)[row]); }
     void push_back(T const& value) { tail_.push_back(value); }
+    std::size_t mapped_size() const noexcept { return base_.size(); }
+    void drop_added() noexcept { tail_.clear(); }
+    /// Where a mapped row stands in its file.
+    std::uint64_t offset_of(std::size_t row) const noexcept { return offset_ + row * sizeof(T); }
 
     /// Rows first..last-1 will be there when asked for: whatever is damaged throws now.
     void touch(std::size_t first, std::size_t last) const {

@@ -4,6 +4,7 @@
 
 #include <mailfs/format/snapshot.hpp>
 #include <mailfs/index/column.hpp>
+#include <mailfs/index/row_columns.hpp>
 #include <mailfs/types/guid.hpp>
 #include <mailfs/types/mail_location.hpp>
 #include <mailfs/types/uid.hpp>
@@ -14,15 +15,6 @@
 #include <memory>
 
 namespace mailfs {
-
-/// The identity of a message: which transaction appended it, and as the how-manieth of that.
-struct message_dot {
-    std::uint32_t node = 0;
-    std::uint32_t part = 0;
-    std::uint64_t incarnation = 0;
-    std::uint64_t counter = 0;
-    friend constexpr auto operator<=>(message_dot const&, message_dot const&) = default;
-};
 
 /// One row in one piece; as it goes in.
 struct mailbox_row {
@@ -41,18 +33,18 @@ struct mailbox_row {
 
 struct mailbox_rows {
     column<uid_t> uid;
-    column<std::uint32_t> flags;
+    column<std::uint8_t> flags;  // all there are have room: see mailbox_state
     column<modseq_t> modseq;
     column<std::uint32_t> keyword_set;
     column<std::uint32_t> size;
-    column<std::uint64_t> received;
-    column<std::uint64_t> saved;
+    time_column received;
+    time_column saved;
     column<guid> id;
-    column<mail_location> where;
-    column<std::uint64_t> cache;
-    column<message_dot> dot;
+    based_column<location_split> where;
+    cache_column cache;
+    based_column<dot_split> dot;
 
-    /// Calls f(column_id, column) for each.
+    /// Calls f(column_id, column) for each that has an element for each row.
     template <class Self, class F>
     static void each(Self& self, F&& f) {
         using format::column_id;
@@ -61,19 +53,25 @@ struct mailbox_rows {
         f(column_id::modseq, self.modseq);
         f(column_id::keyword_set, self.keyword_set);
         f(column_id::size, self.size);
-        f(column_id::received, self.received);
-        f(column_id::saved, self.saved);
+        f(column_id::received, self.received.seconds);
+        f(column_id::saved, self.saved.seconds);
         f(column_id::guid, self.id);
-        f(column_id::location, self.where);
-        f(column_id::cache, self.cache);
-        f(column_id::dot, self.dot);
+        f(column_id::location, self.where.rows);
+        f(column_id::cache, self.cache.units);
+        f(column_id::dot, self.dot.rows);
+    }
+    /// The same for the tables beside the rows.
+    template <class Self, class F>
+    static void each_table(Self& self, F&& f) {
+        f(format::column_id::location_base, self.where.bases);
+        f(format::column_id::dot_base, self.dot.bases);
     }
 
     std::size_t count() const noexcept { return uid.size(); }
 
     void push_back(mailbox_row const& r) {
         uid.push_back(r.uid);
-        flags.push_back(r.flags);
+        flags.push_back(static_cast<std::uint8_t>(r.flags));
         modseq.push_back(r.modseq);
         keyword_set.push_back(r.keyword_set);
         size.push_back(r.size);
@@ -111,7 +109,9 @@ struct mailbox_rows {
     /// Whether compaction and the like can read all there is. O(1) per block that was not checked before.
     bool readable() const noexcept {
         bool all = true;
-        each(*this, [&](format::column_id, auto const& c) { all = all && c.readable(); });
+        auto const look = [&](format::column_id, auto const& c) { all = all && c.readable(); };
+        each(*this, look);
+        each_table(*this, look);
         return all;
     }
 
@@ -122,6 +122,7 @@ struct mailbox_rows {
             if (found.bytes.size() / sizeof(T) != in.header().rows) in.fail(errc::corrupt, found.offset, "a column has not as many rows as the mailbox");
             c = column<T>(found, source);
         });
+        each_table(rows, [&]<class T>(format::column_id which, column<T>& c) { c = column<T>(in.get(which, sizeof(T)), source); });
         return rows;
     }
 };

@@ -64,6 +64,7 @@ public:
 
     static constexpr std::size_t metadata_size_max = 64U << 10;  ///< bytes of all keys and values
     static constexpr std::size_t compact_rows_min = 1024;        ///< expunged rows, before they are swept out of memory
+    static_assert(static_cast<std::uint32_t>(all_flags) <= 0xff, "a row has one octet for them");
 
     basic_mailbox_state() = default;
     basic_mailbox_state(basic_mailbox_state const&) = delete;
@@ -161,12 +162,32 @@ public:
     bool damaged() const noexcept { return source_ && source_->damaged; }
     void mend(std::span<std::byte> good, std::string_view name);
 
-    /// Checks all rows; throws corrupt and names the first block that is damaged. Cost: one read of the snapshot.
+    /// Checks all there is: each block, and that rows, counters and digest agree. Throws corrupt and names the place. Cost:
+    /// one read of the snapshot.
     void verify() const {
         mailbox_rows::each(rows_, [](format::column_id, auto const& c) { c.mapped(); });
+        mailbox_rows::each_table(rows_, [](format::column_id, auto const& c) { c.mapped(); });
+        mailbox_counters sums;
+        std::uint64_t digest = 0;
+        for (std::size_t row = 0; row < rows_.count(); ++row) {
+            auto const uid = rows_.uid[row];
+            if (uid == 0 || uid >= uid_next_ || (row > 0 && uid <= rows_.uid[row - 1])) fail(rows_.uid, row, "a UID out of order");
+            if ((rows_.flags[row] & ~static_cast<std::uint32_t>(all_flags)) != 0) fail(rows_.flags, row, "flags that there are not");
+            if (rows_.modseq[row] > highest_modseq()) fail(rows_.modseq, row, "a MODSEQ from beyond the stream");
+            if (rows_.keyword_set[row] >= keywords_.set_count()) fail(rows_.keyword_set, row, "a set of keywords that is not there");
+            if (!rows_.where.is_sound(row)) fail(rows_.where.rows, row, "a location whose file is not there");
+            if (!rows_.dot.is_sound(row)) fail(rows_.dot.rows, row, "a dot whose origin is not there");
+            if (!expunged_.contains(row)) count(sums, digest, row, true);
+        }
+        if (sums != counters_ || digest != digest_) fail(rows_.uid, 0, "the counters are not those of the rows");
     }
 
 private:
+    template <class T>
+    [[noreturn]] void fail(column<T> const& c, std::size_t row, std::string_view why) const {
+        throw error(errc::corrupt, source_ ? source_->name : "mailbox " + object_.hex(), c.offset_of(row), why);
+    }
+
     // Whatever can fail, fails here.
     void prepare(format::record_view const& record) const {
         format::for_each_operation(record.payload, [&](std::uint16_t kind, std::uint16_t flags, bytes_view bytes) {
@@ -192,11 +213,11 @@ private:
                     format::for_each_range(v->rest, v->op.range_count, counted);
                 break;
             case cache:
-                if (auto const v = format::view_operation<format::cache_operation>(bytes)) touch(v->op.uid, v->op.uid, r.uid, r.cache);
+                if (auto const v = format::view_operation<format::cache_operation>(bytes)) touch(v->op.uid, v->op.uid, r.uid, r.cache.units);
                 break;
             case relocate:
                 if (auto const v = format::view_operation<format::relocate_operation>(bytes))
-                    touch(v->op.uid, v->op.uid, r.uid, r.id, r.where);
+                    touch(v->op.uid, v->op.uid, r.uid, r.id, r.where.rows);
                 break;
             default: break;
         }
@@ -222,15 +243,16 @@ private:
     static std::uint64_t part_of_digest(std::uint64_t identity, uid_t uid, std::uint32_t flags, modseq_t modseq) noexcept {
         return mix(mix(identity, std::uint64_t{uid} << 32 | flags), modseq) * 0xbf58'476d'1ce4'e5b9U;
     }
-    // Takes a message out of counters and digest (sign -1), or puts it in.
-    void count(std::size_t row, bool in) {
+    // Takes a message out of counters and digest, or puts it in.
+    void count(std::size_t row, bool in) { count(counters_, digest_, row, in); }
+    void count(mailbox_counters& counters, std::uint64_t& digest, std::size_t row, bool in) const {
         auto const step = [in](std::uint64_t& n, std::uint64_t by) { n = in ? n + by : n - by; };
         auto const flags = static_cast<flag>(rows_.flags[row]);
-        step(counters_.messages, 1);
-        step(counters_.unseen, has(flags, flag::seen) ? 0 : 1);
-        step(counters_.deleted, has(flags, flag::deleted) ? 1 : 0);
-        step(counters_.bytes, rows_.size[row]);
-        step(digest_, part_of_digest(identity(row), rows_.uid[row], rows_.flags[row], rows_.modseq[row]));
+        step(counters.messages, 1);
+        step(counters.unseen, has(flags, flag::seen) ? 0 : 1);
+        step(counters.deleted, has(flags, flag::deleted) ? 1 : 0);
+        step(counters.bytes, rows_.size[row]);
+        step(digest, part_of_digest(identity(row), rows_.uid[row], rows_.flags[row], rows_.modseq[row]));
     }
     // The same for a message that stays and has other flags or keywords now.
     void recount(std::size_t row, std::uint32_t old_flags, std::uint32_t flags, modseq_t old_modseq, modseq_t modseq) {
@@ -303,7 +325,7 @@ private:
                 auto const set = set_from(keyword_set);
                 if (now == flags && set == keyword_set) return;
                 recount(row, flags, now, modseq, stream_.at.modseq());
-                flags = now;
+                flags = static_cast<std::uint8_t>(now);
                 keyword_set = set;
                 modseq = stream_.at.modseq();
                 changes_.changed(row);
@@ -369,13 +391,13 @@ private:
     void set_cache(bytes_view bytes) {
         auto const v = format::view_operation<format::cache_operation>(bytes);
         if (!v) return;
-        if (auto const row = find(v->op.uid)) rows_.cache.at(*row) = v->op.where;
+        if (auto const row = find(v->op.uid)) rows_.cache.set(*row, v->op.where);
     }
     void relocate_message(bytes_view bytes) {
         auto const v = format::view_operation<format::relocate_operation>(bytes);
         if (!v) return;
         auto const row = find(v->op.uid);
-        if (row && rows_.id[*row] == format::get_guid(v->op.id)) rows_.where.at(*row) = {v->op.file, v->op.offset};
+        if (row && rows_.id[*row] == format::get_guid(v->op.id)) rows_.where.set(*row, {v->op.file, v->op.offset});
     }
 
     // Sweeps expunged rows out of memory. What is stored, and what views show, stays as it is. Damaged rows wait until they
@@ -415,7 +437,7 @@ private:
     mailbox_changes changes_;
 };
 
-/// Canonical: expunged rows are left out, keyword sets are numbered as rows use them. Cost: the size of the snapshot.
+/// Canonical: expunged rows are left out, keyword sets and what else rows share are numbered as rows use them. Cost: the size of the snapshot.
 template <class Void>
 std::vector<std::byte> basic_mailbox_state<Void>::dump() const {
     format::snapshot_header h;
@@ -430,7 +452,7 @@ std::vector<std::byte> basic_mailbox_state<Void>::dump() const {
     h.vanished_floor = vanished_.floor();
 
     std::vector<std::vector<std::byte>> buffers;  // what columns without a contiguous source are built in
-    buffers.reserve(16);
+    buffers.reserve(20);
     format::snapshot_writer writer;
     auto add = [&](format::column_id id, std::size_t element_size, std::vector<std::byte> bytes) {
         buffers.push_back(std::move(bytes));
@@ -441,14 +463,19 @@ std::vector<std::byte> basic_mailbox_state<Void>::dump() const {
     for (auto const& name : keywords_.names()) sets.number(name);
     std::vector<std::uint32_t> renumbered(keywords_.set_count(), ~0U);
     std::vector<std::byte> set_bytes;
+    auto const runs = [&](auto&& f) { expunged_.for_each_absent_run(rows_.count(), f); };
+    std::vector<std::byte> location_bases, dot_bases;
     mailbox_rows::each(rows_, [&]<class T>(format::column_id id, column<T> const& c) {
-        if (id != format::column_id::keyword_set && expunged_.empty()) {
+        bool const renumber = id == format::column_id::keyword_set || id == format::column_id::location || id == format::column_id::dot;
+        if (!renumber && expunged_.empty()) {
             writer.add(id, sizeof(T), {std::as_bytes(c.mapped()), std::as_bytes(c.added())});
             return;
         }
         std::vector<std::byte> bytes;
         bytes.reserve(counters_.messages * sizeof(T));
-        expunged_.for_each_absent_run(rows_.count(), [&](std::size_t first, std::size_t last) { c.copy(first, last, bytes); });
+        if (id == format::column_id::location) rows_.where.write(runs, bytes, location_bases);
+        else if (id == format::column_id::dot) rows_.dot.write(runs, bytes, dot_bases);
+        else runs([&](std::size_t first, std::size_t last) { c.copy(first, last, bytes); });
         if (id == format::column_id::keyword_set)
             for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint32_t)) {
                 auto const old = format::load<std::uint32_t>(bytes_view(bytes).subspan(at));
@@ -458,6 +485,8 @@ std::vector<std::byte> basic_mailbox_state<Void>::dump() const {
             }
         add(id, sizeof(T), std::move(bytes));
     });
+    add(format::column_id::location_base, sizeof(format::location_base_layout), std::move(location_bases));
+    add(format::column_id::dot_base, sizeof(format::dot_base_layout), std::move(dot_bases));
     for (std::uint32_t s = 1; s < sets.set_count(); ++s) keyword_table::encode_set(set_bytes, sets.members(s));
     std::vector<std::byte> names, stream, entries;
     keywords_.encode_names(names);
@@ -517,7 +546,9 @@ template <class Void>
 void basic_mailbox_state<Void>::mend(std::span<std::byte> good, std::string_view name) {
     format::snapshot_reader const in(good, name);
     auto const each = [&](auto&& f) {
-        mailbox_rows::each(rows_, [&]<class T>(format::column_id id, column<T>& c) { f(c, in.get(id, sizeof(T))); });
+        auto const one = [&]<class T>(format::column_id id, column<T>& c) { f(c, in.get(id, sizeof(T))); };
+        mailbox_rows::each(rows_, one);
+        mailbox_rows::each_table(rows_, one);
     };
     each([&](auto& c, auto const& found) {
         if (!c.is_like(found)) in.fail(errc::corrupt, found.offset, "a damaged snapshot was made again, and came out different");

@@ -24,8 +24,8 @@ struct message_row {
     mailfs::flag flags = flag::none;
     modseq_t modseq = 0;
     std::uint32_t size = 0;         ///< RFC822.SIZE, bytes
-    std::uint64_t received_ms = 0;  ///< INTERNALDATE
-    std::uint64_t saved_ms = 0;     ///< SAVEDATE (RFC 8514)
+    std::uint64_t received_ms = 0;  ///< INTERNALDATE, whole seconds
+    std::uint64_t saved_ms = 0;     ///< SAVEDATE (RFC 8514), whole seconds
     guid id;                        ///< EMAILID (RFC 8474)
     mail_location where;
     std::vector<std::string> keywords;

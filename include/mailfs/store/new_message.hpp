@@ -25,7 +25,7 @@ inline constexpr std::size_t keywords_per_change_max = 1024;       ///< names in
 struct append_options {
     mailfs::flag flags = flag::none;
     std::vector<std::string> keywords{};
-    std::uint64_t received_ms = 0;  ///< INTERNALDATE, milliseconds since 1970; 0: now
+    std::uint64_t received_ms = 0;  ///< INTERNALDATE, milliseconds since 1970 (shown in whole seconds); 0: now
 };
 
 /// `bytes` are the caller's, and stay until the append has returned.

@@ -28,7 +28,7 @@ struct search_query {
     modseq_t modseq_min = 0;                  ///< MODSEQ at least
     std::uint32_t size_min = 0;               ///< bytes, at least
     std::uint32_t size_max = std::numeric_limits<std::uint32_t>::max();
-    std::uint64_t received_min_ms = 0;  ///< milliseconds since 1970, at least
+    std::uint64_t received_min_ms = 0;  ///< milliseconds since 1970, at least; messages have whole seconds
     std::uint64_t received_max_ms = std::numeric_limits<std::uint64_t>::max();
     std::uint64_t saved_min_ms = 0;  ///< when it came into this mailbox
     std::uint64_t saved_max_ms = std::numeric_limits<std::uint64_t>::max();
@@ -49,7 +49,8 @@ public:
     bool matches(std::size_t row) const {
         auto const flags = static_cast<flag>(rows_.flags[row]);
         if ((flags & query_.set) != query_.set || has(flags, query_.unset)) return false;
-        if (!sets_[rows_.keyword_set[row]] || rows_.modseq[row] < query_.modseq_min) return false;
+        auto const set = rows_.keyword_set[row];  // a forged one is as good as none
+        if (!sets_[set < sets_.size() ? set : 0] || rows_.modseq[row] < query_.modseq_min) return false;
         return within(rows_.size, row, query_.size_min, query_.size_max) &&
                within(rows_.received, row, query_.received_min_ms, query_.received_max_ms) &&
                within(rows_.saved, row, query_.saved_min_ms, query_.saved_max_ms);
@@ -57,8 +58,8 @@ public:
 
 private:
     // A column that nobody asks about is not touched.
-    template <class T>
-    static bool within(column<T> const& values, std::size_t row, T min, T max) {
+    template <class Column, class T>
+    static bool within(Column const& values, std::size_t row, T min, T max) {
         if (min == 0 && max == std::numeric_limits<T>::max()) return true;
         return values[row] >= min && values[row] <= max;
     }

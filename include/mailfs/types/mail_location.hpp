@@ -7,7 +7,7 @@
 
 namespace mailfs {
 
-/// Made by the mail format that wrote the body, and meant for the same format only; 16 bytes in an index row.
+/// Made by the mail format that wrote the body, and meant for the same format only.
 /// {0, 0} denotes no mail.
 struct mail_location {
     std::uint64_t file = 0;    ///< number of the file in its directory; 0 where the guid alone names the file

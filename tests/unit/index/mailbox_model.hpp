@@ -127,9 +127,17 @@ private:
         return out;
     }
 
+    // Whole seconds, as many as 32 bits count; a time that is negative is before all of them.
+    static std::uint64_t in_seconds(std::uint64_t ms) {
+        auto const seconds = static_cast<std::int64_t>(ms) / 1000;
+        return static_cast<std::uint64_t>(std::clamp<std::int64_t>(seconds, 0, 4'294'967'295)) * 1000;
+    }
+
     void take(append_step const& s, mailfs::dot const& id, mailfs::stamp when, std::uint32_t& part) {
         auto const uid = static_cast<uid_t>(uid_next++);
-        messages[uid] = {s.message, known(s.message.keywords, true), at.modseq(), when.milliseconds(), 0, id, part++};
+        auto& m = messages[uid];
+        m = {s.message, known(s.message.keywords, true), at.modseq(), in_seconds(when.milliseconds()), 0, id, part++};
+        m.entry.received_ms = in_seconds(m.entry.received_ms);
         appended.push_back(uid);
     }
     void take(flags_step const& s, mailfs::dot const&, mailfs::stamp, std::uint32_t&) {
@@ -176,7 +184,8 @@ private:
             metadata.erase(s.key);
     }
     void take(cache_step const& s, mailfs::dot const&, mailfs::stamp, std::uint32_t&) {
-        if (auto const it = messages.find(s.uid); it != messages.end()) it->second.cache = s.where;
+        auto const fits = s.where % 8 == 0 && s.where < 8ULL << 32;
+        if (auto const it = messages.find(s.uid); it != messages.end()) it->second.cache = fits ? s.where : 0;
     }
     void take(relocate_step const& s, mailfs::dot const&, mailfs::stamp, std::uint32_t&) {
         auto const it = messages.find(s.uid);

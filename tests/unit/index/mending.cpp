@@ -89,13 +89,14 @@ struct mailbox_files {
 mailbox_transaction touch_everything() {
     mailbox_transaction t;
     t.change_flags({{1, 20}}, {flag_mode::add, flag::answered, {"$new"}, {}}).expunge({{10, 12}}, false);
-    t.cache(2, 7).relocate(13, guid::from_words(12, 1), {8, 9});
+    t.cache(2, 8).relocate(13, guid::from_words(12, 1), {8, 9});
     return t;
 }
 
 constexpr column_id all_columns[] = {column_id::uid,      column_id::flags,    column_id::modseq, column_id::keyword_set,
                                      column_id::size,     column_id::received, column_id::saved,  column_id::guid,
-                                     column_id::location, column_id::cache,    column_id::dot};
+                                     column_id::location, column_id::cache,    column_id::dot,
+                                     column_id::location_base, column_id::dot_base};
 
 template <class Fs, class F>
 void run_with_files(F&& body) {
@@ -172,7 +173,7 @@ TEST_CASE("index: changes made in memory before damage was found are kept when i
         t.change_flags({{1, 20}}, {flag_mode::replace, flag::draft, {"$other"}, {}});
         co_await box.propose(t.bytes(), durability::none);
         CHECK(box.log().mended() == 0);
-        cache.cache(1, 99);
+        cache.cache(1, 96);
         co_await box.propose(cache.bytes(), durability::none);
         CHECK(box.log().mended() == 1);
         co_await files.writer.catch_up();

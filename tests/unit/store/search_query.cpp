@@ -45,8 +45,8 @@ search_query random_query(std::mt19937& random, modseq_t newest) {
     if (now_and_then()) q.modseq_min = newest - random() % 60;
     if (now_and_then()) q.size_min = below(random, 30);
     if (now_and_then()) q.size_max = below(random, 60);
-    if (now_and_then()) q.received_min_ms = random() % 1000;
-    if (now_and_then()) q.received_max_ms = random() % 1000;
+    if (now_and_then()) q.received_min_ms = random() % 1'000'000;
+    if (now_and_then()) q.received_max_ms = random() % 1'000'000;
     if (now_and_then()) q.saved_min_ms = 1;
     return q;
 }
@@ -61,7 +61,7 @@ TEST_CASE("search: finds what a plain look through the rows of the view finds") 
         auto a = co_await s.account("alice");
         auto box = co_await a.open("INBOX");
         for (int i = 0; i < 100; ++i) {
-            append_options options{static_cast<flag>(random() % 32), {}, 1 + random() % 1000};
+            append_options options{static_cast<flag>(random() % 32), {}, 1 + random() % 1'000'000};
             for (auto n = random() % 3; n > 0; --n) options.keywords.push_back("k" + std::to_string(random() % 3));
             co_await deliver(box, std::string(random() % 60, 'x'), options);
         }
