@@ -19,7 +19,11 @@ struct written {
 
     explicit written(based_column<Split> const& c) : written(c, 0, c.rows.size()) {}
     written(based_column<Split> const& c, std::size_t first, std::size_t last) {
-        c.write([&](auto&& f) { if (first < last) f(first, last); }, rows, bases);
+        c.write(
+            [&](auto&& f) {
+                if (first < last) f(first, last);
+            },
+            rows, bases);
     }
     std::size_t base_count() const { return bases.size() / sizeof(typename Split::base_type); }
     /// As a snapshot would map it.
@@ -47,24 +51,28 @@ std::uint64_t some_number(std::mt19937_64& random) {
 }
 mail_location some_value(location_split, std::mt19937_64& random) { return {some_number(random) % 7, some_number(random)}; }
 message_dot some_value(dot_split, std::mt19937_64& random) {
-    return {static_cast<std::uint32_t>(random() % 3), static_cast<std::uint32_t>(some_number(random)), random() % 5, some_number(random)};
+    return {static_cast<std::uint32_t>(random() % 3), static_cast<std::uint32_t>(some_number(random)), random() % 5,
+            some_number(random)};
 }
 
 }  // namespace
 
 TEST_CASE("time_column: whole seconds from 1970 to 2106; what lies outside is kept as the nearest") {
     time_column c;
-    for (auto ms : {std::uint64_t{0}, std::uint64_t{999}, std::uint64_t{1000}, std::uint64_t{1'700'000'000'123}, std::uint64_t{4'294'967'295'999},
-                    std::uint64_t{4'294'967'296'000}, ~std::uint64_t{0} >> 1, ~std::uint64_t{0}, std::uint64_t{1} << 63})
+    for (auto ms : {std::uint64_t{0}, std::uint64_t{999}, std::uint64_t{1000}, std::uint64_t{1'700'000'000'123},
+                    std::uint64_t{4'294'967'295'999}, std::uint64_t{4'294'967'296'000}, ~std::uint64_t{0} >> 1,
+                    ~std::uint64_t{0}, std::uint64_t{1} << 63})
         c.push_back(ms);
     std::vector<std::uint64_t> back;
     for (std::size_t row = 0; row < 9; ++row) back.push_back(c[row]);
-    CHECK(back == std::vector<std::uint64_t>{0, 0, 1000, 1'700'000'000'000, 4'294'967'295'000, 4'294'967'295'000, 4'294'967'295'000, 0, 0});
+    CHECK(back == std::vector<std::uint64_t>{0, 0, 1000, 1'700'000'000'000, 4'294'967'295'000, 4'294'967'295'000,
+                                             4'294'967'295'000, 0, 0});
 }
 
 TEST_CASE("cache_column: multiples of 8 below 32 GiB; all else is none") {
     cache_column c;
-    for (auto where : {std::uint64_t{0}, std::uint64_t{8}, std::uint64_t{7}, (std::uint64_t{8} << 32) - 8, std::uint64_t{8} << 32, ~std::uint64_t{7}})
+    for (auto where : {std::uint64_t{0}, std::uint64_t{8}, std::uint64_t{7}, (std::uint64_t{8} << 32) - 8,
+                       std::uint64_t{8} << 32, ~std::uint64_t{7}})
         c.push_back(where);
     c.set(0, 64);
     std::vector<std::uint64_t> back;
@@ -72,7 +80,8 @@ TEST_CASE("cache_column: multiples of 8 below 32 GiB; all else is none") {
     CHECK(back == std::vector<std::uint64_t>{64, 8, 0, (std::uint64_t{8} << 32) - 8, 0, 0});
 }
 
-TEST_CASE_TEMPLATE("based_column: any value comes back as it went in, from memory and from a snapshot", Split, location_split, dot_split) {
+TEST_CASE_TEMPLATE("based_column: any value comes back as it went in, from memory and from a snapshot", Split,
+                   location_split, dot_split) {
     std::mt19937_64 random(3);
     based_column<Split> c;
     std::vector<typename Split::value_type> values;
@@ -90,8 +99,8 @@ TEST_CASE_TEMPLATE("based_column: any value comes back as it went in, from memor
     CHECK(written(c) == written(mapped));
 }
 
-TEST_CASE_TEMPLATE("based_column: what is written follows from the values alone, each base once, in the order of first use", Split,
-                   location_split, dot_split) {
+TEST_CASE_TEMPLATE("based_column: what is written follows from the values alone, each base once, in the order of first use",
+                   Split, location_split, dot_split) {
     std::mt19937_64 random(5);
     std::vector<typename Split::value_type> values;
     for (int n = 0; n < 40; ++n) values.push_back(some_value(Split{}, random));
@@ -116,7 +125,8 @@ TEST_CASE_TEMPLATE("based_column: what is written follows from the values alone,
     }
     CHECK(seen == a.base_count());
     for (std::size_t n = 0; n < a.base_count(); ++n)
-        bases.emplace(as_text(bytes_view(a.bases)).substr(n * sizeof(typename Split::base_type), sizeof(typename Split::base_type)));
+        bases.emplace(
+            as_text(bytes_view(a.bases)).substr(n * sizeof(typename Split::base_type), sizeof(typename Split::base_type)));
     CHECK(bases.size() == a.base_count());
 }
 
@@ -144,7 +154,8 @@ TEST_CASE("based_column: mails that are moved again and again do not let the tab
     CHECK(written(c).base_count() == 100);
 }
 
-TEST_CASE("based_column: a number beyond the table, which only a forger writes, is no value, and gets a sound one when written") {
+TEST_CASE(
+    "based_column: a number beyond the table, which only a forger writes, is no value, and gets a sound one when written") {
     based_column<location_split> c;
     c.push_back({5, 64});
     c.push_back({6, 64});
