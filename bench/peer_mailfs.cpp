@@ -60,9 +60,9 @@ public:
     }
     std::uint64_t sum_unseen() override {
         auto const& rows = box_.state().rows();
-        auto const sum = [](std::span<uid_t const> uids, std::span<std::uint32_t const> flags) {
+        auto const sum = [](std::span<uid_t const> uids, std::span<std::uint8_t const> flags) {
             std::uint64_t total = 0;
-            for (std::size_t n = 0; n < uids.size(); ++n) total += (flags[n] & std::uint32_t(flag::seen)) == 0 ? uids[n] : 0U;
+            for (std::size_t n = 0; n < uids.size(); ++n) total += (flags[n] & std::uint8_t(flag::seen)) == 0 ? uids[n] : 0U;
             return total;
         };
         return sum(rows.uid.mapped(), rows.flags.mapped()) + sum(rows.uid.added(), rows.flags.added());
