@@ -47,11 +47,11 @@ template <filesystem Fs, state_machine M>
 struct past_state {
     std::optional<typename Fs::file::mapping> mapping;  ///< what `machine` stands on
     M machine;
-    std::uint64_t snapshot = 0;     ///< the number of the one that was begun with; 0: with an empty state, at log.1
-    std::uint64_t log = 0;          ///< the file in which the moment lies,
-    std::uint64_t offset = 0;       ///< and all before this in it has been applied
-    bool is_newest = false;         ///< nothing that takes effect was left out
-    std::uint64_t bytes_lost = 0;   ///< damage on the way from the snapshot to here
+    std::uint64_t snapshot = 0;    ///< the number of the one that was begun with; 0: with an empty state, at log.1
+    std::uint64_t log = 0;         ///< the file in which the moment lies,
+    std::uint64_t offset = 0;      ///< and all before this in it has been applied
+    bool is_newest = false;        ///< nothing that takes effect was left out
+    std::uint64_t bytes_lost = 0;  ///< damage on the way from the snapshot to here
 
     past_state() = default;
     past_state(past_state const&) = delete;
@@ -59,15 +59,13 @@ struct past_state {
 };
 
 /// A whole log file in memory.
-template <filesystem Fs>
 struct log_contents {
     std::string path;
-    format::log_header header;
-    typename Fs::file::mapping mapping;
+    format::log_header header{};
+    std::vector<std::byte> bytes;
 
-    bytes_view bytes() const { return mapping.bytes(); }
-    /// As long as this stays where it is.
-    log_walker walk() const { return log_walker(bytes(), header); }
+    /// As long as the bytes stay where they are.
+    log_walker walk() const { return log_walker(bytes, header); }
 };
 
 /// Belongs to one executor. Works by log_replay, as lockless_log does, and so comes to the same state; but it appends no
@@ -77,7 +75,6 @@ template <filesystem Fs, state_machine M>
 class log_history {
 public:
     using past_type = past_state<Fs, M>;
-    using contents_type = log_contents<Fs>;
 
     static constexpr int tries_max = 16;  ///< while others rotate and remove
 
@@ -101,8 +98,9 @@ public:
     }
 
     /// The state as it was at the moment, or the newest: from the newest snapshot that is not after it, by replay of what
-    /// follows. A snapshot that is damaged is passed over for the one before. Throws past_gone when what is kept begins after the moment (and says
-    /// when), not_found when there are no files, corrupt (naming the file and the offset), newer_version, busy.
+    /// follows. A snapshot that is damaged is passed over for the one before. Throws past_gone when what is kept begins
+    /// after the moment (and says when), not_found when there are no files, corrupt (naming the file and the offset),
+    /// newer_version, busy.
     asio::awaitable<std::unique_ptr<past_type>> load(log_cut cut = {}) {
         auto names = co_await list_logs(fs_, directory_);
         for (int i = 0; i < tries_max; ++i) {
@@ -123,13 +121,12 @@ public:
     }
 
     /// log.<number> as it is now, to be walked. Throws not_found, corrupt (its header), newer_version, too_big.
-    asio::awaitable<contents_type> contents(std::uint64_t number) {
+    asio::awaitable<log_contents> contents(std::uint64_t number) {
         auto opened = co_await detail::open_log(fs_, directory_, number);
-        if (!opened) throw error(errc::not_found, path(log_name(number)), "no such log");
-        auto const size = co_await opened->file.size();
-        if (size > format::log_size_max) throw error(errc::too_big, path(log_name(number)), format::log_size_max, "longer than a log can be");
-        auto mapping = co_await opened->file.map();
-        co_return contents_type{path(log_name(number)), opened->header, std::move(mapping)};
+        auto where = path(log_name(number));
+        if (!opened) throw error(errc::not_found, where, "no such log");
+        auto bytes = co_await detail::read_log(opened->file, where);
+        co_return log_contents{std::move(where), opened->header, std::move(bytes)};
     }
 
     std::string const& directory() const noexcept { return directory_; }
@@ -222,37 +219,40 @@ private:
             auto const halt = co_await replay(past, *opened, end, cut);
             if (halt == replay_halt::cut) co_return true;
             if (!next) {
-                if (names.newest_log() > number) throw error(errc::corrupt, path(log_name(number + 1)), "is gone, and what later ones begin with too: rebuild");
+                if (names.newest_log() > number)
+                    throw error(errc::corrupt, path(log_name(number + 1)),
+                                "is gone, and what later ones begin with too: rebuild");
                 past.is_newest = true;
                 co_return true;
             }
             if (halt != replay_halt::sealed)
-                throw error(errc::corrupt, path(log_name(number)), past.offset, "ends before the seal that its successor names");
+                throw error(errc::corrupt, path(log_name(number)), past.offset,
+                            "ends before the seal that its successor names");
             if (position{next->header.epoch, next->header.n} > cut.at) co_return true;
             opened.emplace(std::move(*next));
             ++number;
         }
     }
 
-    asio::awaitable<replay_halt> replay(past_type& past, detail::opened_log<Fs>& opened, std::optional<std::uint64_t> end, log_cut const& cut) {
+    asio::awaitable<replay_halt> replay(past_type& past, detail::opened_log<Fs>& opened, std::optional<std::uint64_t> end,
+                                        log_cut const& cut) {
         auto const name = path(log_name(past.log));
         auto const begin = sizeof(format::log_header);
         log_replay<M> replay(past.machine, format::record_seed(opened.header.nonce), boot_, begin);
         replay.stop_at(cut);
         if (end) replay.ends_at(*end);
-        auto const size = co_await opened.file.size();
-        if (size > format::log_size_max) throw error(errc::too_big, name, format::log_size_max, "longer than a log can be");
-        auto mapping = co_await opened.file.map();
-        bytes_view const bytes = mapping.bytes();
+        auto const bytes = co_await detail::read_log(opened.file, name);
         replay_halt halt = replay_halt::end;
         while (true) {
-            halt = replay.feed(bytes.subspan(static_cast<std::size_t>(std::min<std::uint64_t>(replay.position(), bytes.size()))));
+            halt = replay.feed(bytes_view(bytes).subspan(
+                static_cast<std::size_t>(std::min<std::uint64_t>(replay.position(), bytes.size()))));
             if (halt != replay_halt::id_limit) break;
             co_await opened.file.sync();
             replay.durable(past.machine.next_id());
             replay.covered(bytes.size());
         }
-        if (halt == replay_halt::newer) throw error(errc::newer_version, name, replay.position(), "record of an unknown kind");
+        if (halt == replay_halt::newer)
+            throw error(errc::newer_version, name, replay.position(), "record of an unknown kind");
         past.offset = replay.position();
         past.bytes_lost += replay.bytes_lost();
         co_return halt;

@@ -171,6 +171,9 @@ public:
     /// Wakes when list() may have something new.
     change_watch<typename Index::fs_type> watch() const { return core_->tree.watch(); }
 
+    /// For what else works on accounts: store/history.hpp, verify.hpp, rebuild.hpp.
+    std::shared_ptr<core_type> const& core() const noexcept { return core_; }
+
 private:
     asio::awaitable<guid> find(std::string canonical) {
         co_await core_->refresh_tree();

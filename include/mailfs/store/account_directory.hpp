@@ -45,4 +45,22 @@ inline std::optional<std::string> account_directory(std::string_view name) {
     return path;
 }
 
+/// The inverse of account_directory(); nothing for what it does not yield.
+inline std::optional<std::string> account_name(std::string_view path) {
+    auto const digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
+    std::string name;
+    for (std::size_t i = 0; i < path.size(); ++i) {
+        if (path.substr(i, 2) == "+/") {
+            ++i;
+        } else if (path[i] == '%' && path.size() - i > 2 && digit(path[i + 1]) >= 0 && digit(path[i + 2]) >= 0) {
+            name += static_cast<char>(digit(path[i + 1]) * 16 + digit(path[i + 2]));
+            i += 2;
+        } else {
+            name += path[i];
+        }
+    }
+    if (account_directory(name) != path) return std::nullopt;
+    return name;
+}
+
 }  // namespace mailfs

@@ -16,12 +16,14 @@
 
 #include <asio/awaitable.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <exception>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace mailfs {
 
@@ -66,14 +68,53 @@ public:
         co_return account_type(std::move(core));
     }
 
-private:
-    using services_type = detail::store_services<Index, Format>;
-    using core_type = detail::account_core<Index, Format>;
+    /// The names of all accounts, by bytes; also of those whose files are damaged. A list for each directory under the root.
+    asio::awaitable<std::vector<std::string>> accounts() {
+        std::vector<std::string> names;
+        std::vector<std::string> left{""};
+        while (!left.empty()) {
+            auto const above = std::move(left.back());
+            left.pop_back();
+            auto const parts = co_await names_in(above);
+            for (auto const& part : parts) {
+                auto path = above + part;
+                if (part.ends_with('+') && path.size() <= 2 * 4 * account_name_size_max) left.push_back(path + '/');
+                auto name = account_name(path);
+                if (!name) continue;
+                path += '/';
+                auto const inside = co_await names_in(path);
+                auto const ours = [](std::string const& n) { return n == "tree" || n == "box" || n == "mail"; };
+                if (std::any_of(inside.begin(), inside.end(), ours)) names.push_back(std::move(*name));
+            }
+        }
+        std::sort(names.begin(), names.end());
+        co_return names;
+    }
 
+    /// For verify() and rebuild(), which work on accounts that cannot be opened.
+    std::shared_ptr<detail::store_services<Index, Format>> const& services() const noexcept { return services_; }
+    /// Whoever asks for the account next reads it anew. Throws bad_name.
+    void forget(std::string const& name) { accounts_.drop(directory_of(name)); }
+    /// Where its files lie, under the root. Throws bad_name.
     static std::string directory_of(std::string const& name) {
         auto path = account_directory(name);
         if (!path) throw error(errc::bad_name, "account", "a name has 1 to 255 bytes");
         return std::move(*path);
+    }
+
+private:
+    using services_type = detail::store_services<Index, Format>;
+    using core_type = detail::account_core<Index, Format>;
+
+    // `directory` ends in '/' or is the root; nothing where a file stands in its place.
+    asio::awaitable<std::vector<std::string>> names_in(std::string directory) {
+        if (!directory.empty()) directory.pop_back();
+        try {
+            co_return co_await services_->fs.list(directory);
+        } catch (error const& e) {
+            if (e.code() != errc::not_found) throw;
+        }
+        co_return std::vector<std::string>{};
     }
 
     static asio::awaitable<std::shared_ptr<core_type>> load_account(std::shared_ptr<services_type> services,

@@ -243,7 +243,7 @@ TEST_CASE("history: walking a log tells each record and the damage between, and 
             at += e->size;
         }
         CHECK(!again.next());
-        CHECK(at == hurt.bytes().size());
+        CHECK(at == hurt.bytes.size());
     });
 }
 

@@ -12,11 +12,13 @@
 #include <asio/awaitable.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace mailfs::detail {
 
@@ -37,6 +39,17 @@ asio::awaitable<std::optional<opened_log<Fs>>> open_log(Fs& fs, std::string cons
     auto const size = co_await file->read(0, buffer);
     check_log_header(h, size, number, name);
     co_return opened_log<Fs>{std::move(*file), h};
+}
+
+/// All of it: read, not mapped, so that a disk that fails is an error. Throws too_big.
+template <append_file File>
+asio::awaitable<std::vector<std::byte>> read_log(File& file, std::string const& name) {
+    auto const size = co_await file.size();
+    if (size > format::log_size_max) throw error(errc::too_big, name, format::log_size_max, "longer than a log can be");
+    std::vector<std::byte> bytes(static_cast<std::size_t>(size));
+    auto const got = co_await file.read(0, bytes);
+    bytes.resize(got);
+    co_return bytes;
 }
 
 /// What the header tells holds at the start of its file, whatever the machine made of the files before.
