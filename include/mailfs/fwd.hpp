@@ -39,6 +39,10 @@ class single_dbox;
 template <filesystem Fs, host Host = system_host>
 class multi_dbox;
 
+// cache: what was parsed out of messages once
+template <filesystem Fs, host Host = system_host>
+class append_cache;
+
 // store: what programs touch
 template <class>
 class basic_tree_state;
