@@ -8,6 +8,7 @@
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/fs/filesystem.hpp>
 #include <mailfs/log/detail/log_file.hpp>
+#include <mailfs/log/detail/replay_file.hpp>
 #include <mailfs/log/log_cut.hpp>
 #include <mailfs/log/log_directory.hpp>
 #include <mailfs/log/log_replay.hpp>
@@ -237,25 +238,13 @@ private:
     asio::awaitable<replay_halt> replay(past_type& past, detail::opened_log<Fs>& opened, std::optional<std::uint64_t> end,
                                         log_cut const& cut) {
         auto const name = path(log_name(past.log));
-        auto const begin = sizeof(format::log_header);
-        log_replay<M> replay(past.machine, format::record_seed(opened.header.nonce), boot_, begin);
-        replay.stop_at(cut);
-        if (end) replay.ends_at(*end);
         auto const bytes = co_await detail::read_log(opened.file, name);
-        replay_halt halt = replay_halt::end;
-        while (true) {
-            halt = replay.feed(bytes_view(bytes).subspan(
-                static_cast<std::size_t>(std::min<std::uint64_t>(replay.position(), bytes.size()))));
-            if (halt != replay_halt::id_limit) break;
-            co_await opened.file.sync();
-            replay.durable(past.machine.next_id());
-            replay.covered(bytes.size());
-        }
-        if (halt == replay_halt::newer)
-            throw error(errc::newer_version, name, replay.position(), "record of an unknown kind");
-        past.offset = replay.position();
-        past.bytes_lost += replay.bytes_lost();
-        co_return halt;
+        auto const done = co_await detail::replay_file(opened.file, bytes, opened.header, past.machine, boot_, end, cut);
+        if (done.halt == replay_halt::newer)
+            throw error(errc::newer_version, name, done.position, "record of an unknown kind");
+        past.offset = done.position;
+        past.bytes_lost += done.bytes_lost;
+        co_return done.halt;
     }
 
     Fs fs_;

@@ -59,6 +59,8 @@ public:
     std::vector<log_damage> const& open_damage() const noexcept { return open_damage_; }
     /// In damage seen so far, for reports.
     std::uint64_t bytes_lost() const noexcept { return bytes_lost_; }
+    /// That damage: passed by, and not void.
+    std::vector<log_damage> const& lost() const noexcept { return lost_; }
     /// Ids below this may be given away now: unsynced_ids_max beyond those known to be on stable storage.
     std::uint64_t id_limit() const noexcept { return std::uint64_t{safe_id_} + unsynced_ids_max; }
 
@@ -248,6 +250,7 @@ private:
                 covered_ = 0;
             }
             bytes_lost_ += d.last - d.first;
+            lost_.push_back(d);
         }
         position_ = d.last;
         return replay_halt::end;
@@ -356,6 +359,7 @@ private:
     std::uint32_t safe_id_;
     std::uint64_t restart_end_ = 0;
     std::uint64_t bytes_lost_ = 0;
+    std::vector<log_damage> lost_;
     std::optional<log_cut> cut_;
     std::optional<std::uint64_t> doubt_;
     std::vector<log_damage> open_damage_;
