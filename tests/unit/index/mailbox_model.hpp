@@ -93,10 +93,12 @@ struct mailbox_model {
     // What the writer is told.
     std::set<uid_t> changed, modified, expunged;
     std::vector<uid_t> appended;
+    bool keywords_refused = false;
 
     void apply(std::vector<step> const& steps, mailfs::dot const& id, mailfs::stamp when) {
         ++at.n;
         changed.clear(), modified.clear(), expunged.clear(), appended.clear();
+        keywords_refused = false;
         std::uint32_t part = 0;
         for (auto const& any : steps) std::visit([&](auto const& s) { take(s, id, when, part); }, any);
     }
@@ -120,9 +122,16 @@ private:
     std::set<std::string> known(std::vector<std::string> const& keywords, bool make) {
         std::set<std::string> out;
         for (auto const& k : keywords) {
-            if (make && std::none_of(names.begin(), names.end(), [&](auto const& n) { return folded(n) == folded(k); }))
+            auto const name = folded(k);
+            if (make && !folded_names_.contains(name)) {
+                if (names.size() == 4096) {
+                    keywords_refused = true;
+                    continue;
+                }
                 names.push_back(k);
-            out.insert(folded(k));
+                folded_names_.insert(name);
+            }
+            out.insert(name);
         }
         return out;
     }
@@ -134,9 +143,11 @@ private:
     }
 
     void take(append_step const& s, mailfs::dot const& id, mailfs::stamp when, std::uint32_t& part) {
+        auto const nth = part++;
+        if (uid_next == uid_max) return;
         auto const uid = static_cast<uid_t>(uid_next++);
         auto& m = messages[uid];
-        m = {s.message, known(s.message.keywords, true), at.modseq(), in_seconds(when.milliseconds()), 0, id, part++};
+        m = {s.message, known(s.message.keywords, true), at.modseq(), in_seconds(when.milliseconds()), 0, id, nth};
         m.entry.received_ms = in_seconds(m.entry.received_ms);
         appended.push_back(uid);
     }
@@ -178,10 +189,15 @@ private:
         uid_next = std::max<std::uint64_t>(uid_next, s.uid_next);
     }
     void take(metadata_step const& s, mailfs::dot const&, mailfs::stamp, std::uint32_t&) {
-        if (s.value)
-            metadata[s.key] = *s.value;
-        else
+        if (!s.value) {
             metadata.erase(s.key);
+            return;
+        }
+        auto after = metadata;
+        after[s.key] = *s.value;
+        std::size_t size = 0;
+        for (auto const& [key, value] : after) size += key.size() + value.size();
+        if (size <= 65536) metadata = std::move(after);
     }
     void take(cache_step const& s, mailfs::dot const&, mailfs::stamp, std::uint32_t&) {
         auto const fits = s.where % 8 == 0 && s.where < 8ULL << 32;
@@ -191,6 +207,8 @@ private:
         auto const it = messages.find(s.uid);
         if (it != messages.end() && it->second.entry.id == s.id) it->second.entry.where = s.where;
     }
+
+    std::set<std::string> folded_names_;
 
     static std::uint64_t digest_of(uid_t uid, model_message const& m) {
         auto mix = [](std::uint64_t h, std::uint64_t word) {
