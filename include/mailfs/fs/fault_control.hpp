@@ -48,7 +48,19 @@ public:
         locked([&] {
             stop_at_ = nth;
             random_ = detail::seeded_random(seed);
+            ending_.reset();
         });
+    }
+    /// The same with an ending of the test's own choice: an append leaves `reach` bytes, what has no parts is done or not.
+    void stop_at(std::uint64_t nth, std::uint64_t reach, bool done) {
+        locked([&] {
+            stop_at_ = nth;
+            ending_ = verdict{errc::closed, reach, done, no_limit};
+        });
+    }
+    /// Kills the process between two calls.
+    void stop() {
+        locked([&] { stopped_ = true; });
     }
     bool stopped() const {
         return locked([&] { return stopped_; });
@@ -78,6 +90,7 @@ public:
             auto const count = ++by_verb_[static_cast<std::size_t>(verb)];
             if (calls_ == stop_at_) {
                 stopped_ = true;
+                if (ending_) return *ending_;
                 return {errc::closed, random_.up_to(bytes), random_.up_to(1) == 1, no_limit};
             }
             if (auto const planned = plan_.extract({verb, count})) return planned.mapped();
@@ -106,6 +119,7 @@ private:
     std::uint64_t calls_ = 0, stop_at_ = 0, room_ = no_limit;
     bool stopped_ = false;
     detail::seeded_random random_{0};
+    std::optional<verdict> ending_;  // of the call that the process is killed in, where the seed does not choose it
 };
 
 }  // namespace mailfs

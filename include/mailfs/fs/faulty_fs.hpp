@@ -52,9 +52,9 @@ class faulty_fs : public detail::watch_of<Fs> {
     using verdict = fault_control::verdict;
 
     struct state {
-        explicit state(Fs const& fs) : power(fs) {}
+        explicit state(std::shared_ptr<model> disk) : power(std::move(disk)) {}
         fault_control faults;
-        model power;
+        std::shared_ptr<model> power;
     };
 
     static void raise(verdict const& v, std::string_view path, std::uint64_t offset = error::no_offset) {
@@ -73,7 +73,7 @@ public:
             auto const reached = bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(v.reach, bytes.size())));
             if (v.why && reached.empty()) raise(v, path_);
             auto const offset = co_await inner_.append(reached);
-            if constexpr (follows) state_->power.append(*node_, offset, reached);
+            if constexpr (follows) state_->power->append(*node_, offset, reached);
             raise(v, path_, offset);
             co_return offset;
         }
@@ -94,7 +94,7 @@ public:
             if (v.why) sync_failure_ = v.why;
             if (!v.done) raise(v, path_);
             co_await inner_.sync();
-            if constexpr (follows) state_->power.sync(node_, path_);
+            if constexpr (follows) state_->power->sync(node_, path_);
             raise(v, path_);
         }
         asio::awaitable<mapping> map() {
@@ -115,7 +115,11 @@ public:
     };
 
     /// Copies share their faults. What `inner` holds counts as durable; who writes to it directly is not followed.
-    explicit faulty_fs(Fs inner = Fs()) : inner_(std::move(inner)), state_(std::make_shared<state>(inner_)) {}
+    explicit faulty_fs(Fs inner = Fs())
+        : inner_(std::move(inner)), state_(std::make_shared<state>(std::make_shared<model>(inner_))) {}
+
+    /// The same disk under another process: with faults of its own, so that one may be stopped and the other go on.
+    faulty_fs another_process() const { return faulty_fs(inner_, std::make_shared<state>(state_->power)); }
 
     fault_control& faults() const noexcept { return state_->faults; }
     /// The files as another process sees them, also after stop_at().
@@ -125,7 +129,7 @@ public:
     memory_fs after(power_cut how, std::uint64_t seed) const
         requires follows
     {
-        return state_->power.after(how, seed);
+        return state_->power->after(how, seed);
     }
 
     asio::awaitable<std::optional<file>> open(std::string_view path) {
@@ -134,7 +138,7 @@ public:
         if (!inner) co_return std::nullopt;
         node_ptr node{};
         if constexpr (follows) {
-            node = state_->power.find(path);
+            node = state_->power->find(path);
             if (!node) node = std::make_shared<detail::power_model::node>();  // removed by another thread meanwhile
         }
         co_return file(state_, std::move(*inner), std::move(node), path);
@@ -146,8 +150,8 @@ public:
         bool const made = co_await inner_.create(path, bytes, d);
         if constexpr (follows) {
             bool const stored = d == durability::stored;  // the bytes go first, the directory last: a kill may come between
-            if (made) state_->power.create(path, bytes, stored);
-            if (stored && !state_->faults.stopped()) state_->power.sync_directory(detail::parent_of(path));
+            if (made) state_->power->create(path, bytes, stored);
+            if (stored && !state_->faults.stopped()) state_->power->sync_directory(detail::parent_of(path));
         }
         raise(v, path);
         co_return made;
@@ -163,7 +167,7 @@ public:
         if (v.why && !v.done) raise(v, path);
         bool const removed = co_await inner_.remove(path);
         if constexpr (follows)
-            if (removed) state_->power.remove(path);
+            if (removed) state_->power->remove(path);
         raise(v, path);
         co_return removed;
     }
@@ -175,6 +179,8 @@ public:
     }
 
 private:
+    faulty_fs(Fs inner, std::shared_ptr<state> s) : inner_(std::move(inner)), state_(std::move(s)) {}
+
     Fs inner_;
     std::shared_ptr<state> state_;
 };

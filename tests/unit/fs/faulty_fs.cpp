@@ -265,3 +265,25 @@ TEST_CASE("power_cut: what is found can be written to, and cut again") {
     });
     CHECK(text_in(second.fs.after(power_cut::lose_all, 0), "log") == "abcdef");
 }
+
+TEST_CASE("faulty_fs: another process on the disk is stopped by itself, in the way that was asked for") {
+    with_faults([](auto& w, auto&) -> asio::awaitable<void> {
+        co_await w.fs.create("log", {}, durability::stored);
+        auto const other = w.fs.another_process();
+        other.faults().stop_at(2, 3, false);
+        faulty_words theirs{other};
+        auto file = co_await theirs.open("log");
+        auto const why = co_await failure_of(theirs.append(file, "abcdef"));
+        CHECK(why == errc::closed);
+        CHECK(other.faults().stopped());
+        CHECK(!w.fs.faults().stopped());
+        auto mine = co_await w.open("log");
+        auto const offset = co_await w.append(mine, "x");
+        CHECK(offset == 3);
+        CHECK(text_in(w.fs.after(power_cut::keep_all, 0), "log") == "abcx");
+        CHECK(text_in(w.fs.after(power_cut::lose_all, 0), "log").empty());
+        w.fs.faults().stop();
+        auto const stopped = co_await failure_of(mine.sync());
+        CHECK(stopped == errc::closed);
+    });
+}
