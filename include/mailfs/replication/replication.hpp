@@ -28,6 +28,7 @@ concept replication =
         { journal.propose(operations, d) } -> awaitable_of<typename M::outcome>;  // took its place in the stream, and
                                                                          // lasts as d says; outcome.at is its position
         { journal.catch_up() } -> awaitable_of<bool>;                    // true: the stream went on, state() with it
+        { journal.sync() } -> awaitable_of<void>;                        // all that state() knows is on stable storage
         { constant.state() } -> std::same_as<M const&>;
         { constant.watch() } -> std::same_as<change_watch<Fs>>;          // wakes when catch_up() may have something
     };

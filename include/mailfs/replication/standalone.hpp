@@ -70,6 +70,8 @@ public:
     }
     asio::awaitable<bool> open() { return log_.open(); }
     asio::awaitable<bool> catch_up() { return log_.catch_up(); }
+    /// No call where this process knows it already.
+    asio::awaitable<void> sync() { return log_.sync(); }
     M const& state() const noexcept { return log_.machine(); }
     change_watch<Fs> watch() const { return change_watch<Fs>(log_.fs(), log_.directory()); }
 

@@ -217,6 +217,39 @@ TEST_CASE("store: when the power is cut in any call, what was acknowledged as st
     CHECK(n > 60);
 }
 
+TEST_CASE("store: a message stored in a mailbox that another process was still making survives a power cut") {
+    int delivered = 0;
+    for (std::uint64_t n = 1; n < 40; ++n) {
+        CAPTURE(n);
+        faulty_fs<> fs;
+        test_host host;
+        auto const maker = fs.another_process();
+        bool stored = false;
+        run([&]() -> asio::awaitable<void> {
+            faulty_store s(maker, options_with(durability::stored), host);
+            auto a = co_await s.account("alice");
+            maker.faults().stop_at(maker.faults().calls() + n, fault_control::no_limit, false);
+            co_await failure_of(a.create("new"));
+            faulty_store t(fs, options_with(durability::stored), host);
+            auto b = co_await t.account("alice");
+            auto const names = co_await names_of(b);
+            if (names != "INBOX new") co_return;
+            auto box = co_await b.open("new");
+            co_await deliver(box, "precious");
+            stored = true;
+        });
+        if (!stored) continue;
+        ++delivered;
+        run([&]() -> asio::awaitable<void> {
+            sound_store t(fs.after(power_cut::lose_all, 0), options_with(durability::stored), host.rebooted());
+            auto a = co_await t.account("alice");
+            auto const text = co_await bodies_of(a, "new");
+            CHECK(text == "precious ");
+        });
+    }
+    CHECK(delivered > 0);
+}
+
 TEST_CASE("store: a message that was stored survives a move at durability none, whenever the power is cut") {
     std::uint64_t n = 1;
     for (bool stopped = true; stopped; ++n) {

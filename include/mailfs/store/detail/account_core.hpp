@@ -114,12 +114,15 @@ public:
         }
     }
 
-    /// Whether the tree still has a mailbox. INBOX always is, so that a delivery does not read the tree.
-    asio::awaitable<bool> still_there(guid id) {
+    /// Whether the tree still has a mailbox. INBOX always is, so that a delivery does not read the tree. `stored`: and will
+    /// have it after a power cut, for who made it may have been stopped before the sync, or not be so far.
+    asio::awaitable<bool> still_there(guid id, durability wanted) {
         auto const* name = state().name_of(id);
         if (name != nullptr && *name == inbox_name) co_return true;
         co_await refresh_tree();
-        co_return state().name_of(id) != nullptr;
+        if (state().name_of(id) == nullptr) co_return false;
+        if (wanted == durability::stored) co_await sync_tree();
+        co_return true;
     }
 
     std::shared_ptr<services_type> services;
@@ -128,6 +131,13 @@ public:
     Format mails;
 
 private:
+    asio::awaitable<void> sync_tree() {
+        try {
+            co_await tree.sync();
+        } catch (error const& e) {
+            throw error(errc::may_have_happened, directory + "/tree", std::string("the mailbox may not last: ") + e.what());
+        }
+    }
     static asio::awaitable<std::shared_ptr<Index>> load_index(std::shared_ptr<services_type> s, std::string path) {
         auto index = std::make_shared<Index>(s->fs, path, s->replication, s->options.log);
         bool const there = co_await index->open();

@@ -47,7 +47,7 @@ public:
         }
         // The record is in the log. Only if the tree has the mailbox after that was it in time: a removal that comes
         // later removes the message too, one that came before made the log a file without a name.
-        bool const there = co_await core_->still_there(index_->state().object());
+        bool const there = co_await core_->still_there(index_->state().object(), wanted);
         if (!there) throw error(errc::not_found, core_->box_directory(index_->state().object()), "the mailbox was removed");
         co_return outcome;
     }
