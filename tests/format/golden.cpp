@@ -49,6 +49,10 @@ store_options small_logs() {
 
 // --- what the account is made of ------------------------------------------------------------------------------
 
+std::vector<std::string> work_and_later() { return {"$Work", "Later"}; }
+std::vector<cache_entry> some_fields() {
+    return {{guid::from_words(1, 1), 0, {{cache_field_id::preview, {std::byte{'h'}, std::byte{'i'}}}}}};
+}
 asio::awaitable<void> deliver(auto& box, std::string text, append_options options) {
     auto const bytes = as_bytes(text);
     co_await box.append(bytes, std::move(options));
@@ -56,7 +60,8 @@ asio::awaitable<void> deliver(auto& box, std::string text, append_options option
 template <class Store>
 asio::awaitable<void> make(Store& store, test_host& host, memory_fs fs) {
     auto alice = co_await store.account("alice");
-    co_await alice.create("Archive/2023", {.use = special_use::archive});
+    create_options const archived{.use = special_use::archive};
+    co_await alice.create("Archive/2023", archived);
     co_await alice.create("Gone");
     co_await alice.create("Old name");
     co_await alice.rename("Old name", "R\u00e9sum\u00e9");
@@ -69,7 +74,7 @@ asio::awaitable<void> make(Store& store, test_host& host, memory_fs fs) {
         append_options o;
         o.received_ms = 1'600'000'000'000 + n * 86'400'000;
         if (n % 2 == 0) o.flags = flag::seen | flag::answered;
-        if (n % 3 == 0) o.keywords = {"$Work", "Later"};
+        if (n % 3 == 0) o.keywords = work_and_later();
         co_await deliver(inbox, fmt::format("Subject: {}\r\n\r\nMessage {}\r\n{}", n, n, std::string(n * 100, 'x')), std::move(o));
     }
     auto archive = co_await alice.open("Archive/2023");
@@ -81,15 +86,16 @@ asio::awaitable<void> make(Store& store, test_host& host, memory_fs fs) {
     flag_change change;
     change.mode = flag_mode::add;
     change.flags = flag::flagged;
-    change.keywords = {"\u00dcbrig"};
+    change.keywords.push_back("\u00dcbrig");
     for (int i = 0; i < 30; ++i) {  // several generations of logs
         change.mode = i % 2 == 0 ? flag_mode::add : flag_mode::remove;
         co_await inbox.set_flags(marked, change);
     }
-    co_await inbox.set_flags(marked, {flag_mode::add, flag::flagged, {"\u00dcbrig"}, {}});
+    change.mode = flag_mode::add;
+    co_await inbox.set_flags(marked, change);
     co_await inbox.expunge(out, false);
     append_cache cache(fs, fmt::format("{}/box/{}", account_directory("alice").value(), inbox.id().hex()), inbox.id(), host);
-    std::vector<cache_entry> entries{{guid::from_words(1, 1), 0, {{cache_field_id::preview, {std::byte{'h'}, std::byte{'i'}}}}}};
+    auto const entries = some_fields();
     co_await cache.store(entries);
 }
 
