@@ -55,5 +55,7 @@ template <class Index, message_format Format>
 class account;
 template <class Index, message_format Format>
 class mailbox;
+template <class Index, message_format Format>
+class purger;
 
 }  // namespace mailfs

@@ -65,6 +65,8 @@ struct dbox_options {
     std::uint64_t file_size_max = std::uint64_t{8} << 20;       ///< a multi_dbox file longer than this gets no more messages
     std::uint64_t message_size_max = std::uint64_t{256} << 20;  ///< a longer message is refused: errc::too_big
     std::uint64_t append_size_max = std::uint64_t{1} << 20;     ///< bytes gathered in memory for one append
+    std::uint64_t idle_ms_max = 1'800'000;                      ///< a multi_dbox file that got nothing for so long gets no more: who
+                                                                ///< purges may take it for one that nobody writes to
     std::size_t open_files_max = 16;                            ///< files that multi_dbox keeps open for reading
 };
 

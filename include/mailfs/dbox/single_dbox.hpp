@@ -6,6 +6,7 @@
 #include <mailfs/dbox/detail/read_message.hpp>
 #include <mailfs/dbox/detail/scan_file.hpp>
 #include <mailfs/dbox/message_format.hpp>
+#include <mailfs/detail/wait.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/dbox_message.hpp>
 #include <mailfs/fwd.hpp>
@@ -72,7 +73,7 @@ public:
         co_return co_await detail::read_range(file, std::move(begun), place, begin_at, size);
     }
 
-    /// See message_format. A list for each of up to 256 directories.
+    /// See message_format. A list for each of up to 256 directories; others of the executor go on in between.
     asio::awaitable<std::vector<mail_file>> files() {
         std::vector<mail_file> found;
         auto const shares = co_await fs_.list(directory_);
@@ -80,6 +81,7 @@ public:
             if (share.size() != 2 || !detail::hex_value(share)) continue;
             auto const directory = directory_ + '/' + share;
             auto const names = co_await names_in(directory);
+            co_await detail::give_way();
             for (auto const& name : names)
                 if (auto const id = guid::parse(name); id && name.starts_with(share))
                     found.push_back({directory + '/' + name, file_number(*id, {})});

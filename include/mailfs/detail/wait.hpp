@@ -9,6 +9,8 @@
 
 #include <asio/awaitable.hpp>
 #include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 
 #include <system_error>
@@ -24,6 +26,13 @@ asio::awaitable<void> wait(Timer& timer) {
 template <class Timer>
 asio::awaitable<void> wait(Timer& timer, std::error_code& ec) {
     return timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+}
+/// Lets others of this executor have their turn.
+template <class Timer = asio::steady_timer>
+asio::awaitable<void> give_way() {
+    auto const executor = co_await asio::this_coro::executor;
+    Timer now(executor, typename Timer::duration{});
+    co_await wait(now);
 }
 /// Until there is something to read.
 template <class Descriptor>

@@ -52,7 +52,7 @@ struct dbox_file_header {
 static_assert(sizeof(dbox_file_header) == 64 && offsetof(dbox_file_header, nonce) == 32);
 static_assert(std::has_unique_object_representations_v<dbox_file_header>);
 
-enum class dbox_kind : std::uint8_t { message = 1, moved_to = 2 };          ///< moved_to: written by purge
+enum class dbox_kind : std::uint8_t { message = 1 };
 enum class dbox_compression : std::uint8_t { none = 0, zstd = 1 };
 
 /// Before each body. Aligned to dbox_alignment in the file.

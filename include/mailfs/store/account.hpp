@@ -171,7 +171,7 @@ public:
     /// Wakes when list() may have something new.
     change_watch<typename Index::fs_type> watch() const { return core_->tree.watch(); }
 
-    /// For what else works on accounts: store/history.hpp, verify.hpp, rebuild.hpp.
+    /// For what else works on accounts: store/history.hpp, verify.hpp, rebuild.hpp, purge.hpp.
     std::shared_ptr<core_type> const& core() const noexcept { return core_; }
 
 private:

@@ -14,6 +14,7 @@
 #include <mailfs/store/detail/account_core.hpp>
 #include <mailfs/store/detail/message_copier.hpp>
 #include <mailfs/store/new_message.hpp>
+#include <mailfs/store/purge_marks.hpp>
 #include <mailfs/types/guid.hpp>
 #include <mailfs/types/mail_location.hpp>
 #include <mailfs/types/uid.hpp>
@@ -213,11 +214,14 @@ private:
 
     asio::awaitable<void> commit() {
         if (batch_.empty()) co_return;
+        purge_marks<typename Index::fs_type> marks(core_->services->fs, core_->marks_directory());
+        auto const begun_ms = core_->services->host.now_ms();
+        co_await marks.forget();  // nothing refers to these bodies, and a purge may have found that out
         format::mailbox_transaction transaction;
         for (auto const& m : batch_) transaction.append(m.entry);
         auto const operations = transaction.bytes();
         message_copier<Index, Format> copier(core_, index_);
-        auto const outcome = co_await copier.commit(operations, batch_.size(), durability::stored);
+        auto const outcome = co_await copier.commit(operations, batch_.size(), durability::stored, begun_ms);
         uid_set dead;
         for (std::size_t i = 0; i < batch_.size(); ++i) {
             auto const uid = outcome.first_uid + static_cast<uid_t>(i);

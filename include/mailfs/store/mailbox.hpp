@@ -91,11 +91,12 @@ public:
         if (messages.size() > append_count_max)
             throw error(errc::too_big, directory(), "more messages than one append takes");
         for (auto const& m : messages) detail::check_keywords(m.keywords, directory());
+        auto const begun_ms = core_->services->host.now_ms();
         auto const entries = co_await write_bodies(messages);
         format::mailbox_transaction transaction;
         for (auto const& e : entries) transaction.append(e);
         auto const operations = transaction.bytes();
-        auto const outcome = co_await copier().commit(operations, entries.size(), durability_wanted());
+        auto const outcome = co_await copier().commit(operations, entries.size(), durability_wanted(), begun_ms);
         co_return detail::consecutive(outcome.first_uid, entries.size());
     }
 

@@ -70,6 +70,7 @@ private:
         std::uint64_t end = sizeof(dbox_file_header);
         std::uint64_t synced = 0;
         bool sync_failed = false;
+        std::uint64_t used_ms = 0;  ///< just before the last append
         turn_queue sync_turns;
         shared_sync<typename Fs::file> syncs;  // a caller's cancellation does not reach into it
     };
@@ -178,9 +179,12 @@ private:
     std::uint64_t piece_max() const noexcept { return std::min(options_.append_size_max, Fs::traits.append_size_max); }
 
     asio::awaitable<std::shared_ptr<target>> file_for(durability d) {
+        auto const now_ms = host_.now_ms();
         bool const usable = current_ && !current_->sync_failed && current_->end < options_.file_size_max &&
+                            now_ms >= current_->used_ms && now_ms - current_->used_ms <= options_.idle_ms_max &&
                             (d == durability::none || current_->name_stored);
         if (!usable) current_ = co_await new_file(d);
+        current_->used_ms = now_ms;
         co_return current_;
     }
 

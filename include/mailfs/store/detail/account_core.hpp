@@ -12,6 +12,7 @@
 
 #include <asio/awaitable.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -36,6 +37,14 @@ struct store_services {
         return guid::from_words(high, host.random());
     }
 
+    /// Whether what was begun then, and wrote bodies that nothing refers to yet, may have been overtaken by a purge. A clock
+    /// that was set is as good a reason to think so.
+    bool is_late(std::uint64_t begun_ms) {
+        auto const now = host.now_ms();
+        auto const apart = now > begun_ms ? now - begun_ms : begun_ms - now;
+        return options.grace_ms > 0 && apart > options.grace_ms / 2;
+    }
+
     fs_type fs;
     store_options options;
     host_type host;
@@ -53,7 +62,7 @@ public:
         : services(std::move(s)),
           directory(std::move(dir)),
           tree(services->fs, directory + "/tree", services->replication, services->options.log),
-          mails(services->fs, directory + "/mail", services->host, services->options.dbox) {}
+          mails(make_format()) {}
 
     tree_state const& state() const noexcept { return tree.state(); }
 
@@ -75,6 +84,14 @@ public:
         return std::move(*c);
     }
 
+    /// The account's mail bodies, written to files of one's own.
+    Format make_format() const {
+        auto how = services->options.dbox;
+        if (services->options.grace_ms > 0) how.idle_ms_max = std::min(how.idle_ms_max, services->options.grace_ms / 2);
+        return Format(services->fs, directory + "/mail", services->host, how);
+    }
+
+    std::string marks_directory() const { return directory + "/marks"; }
     std::string box_directory(guid const& id) const { return directory + "/box/" + id.hex(); }
 
     /// The index of a mailbox that the tree names. Throws not_found when it was removed meanwhile.
@@ -85,6 +102,18 @@ public:
         if (index) co_return index;
         co_await refresh_tree();
         if (state().name_of(id) == nullptr) throw error(errc::not_found, path, "the mailbox was removed");
+        throw error(errc::corrupt, path, "the tree names this mailbox, but its log is gone");
+    }
+
+    /// The same for who goes through all mailboxes: one that nobody has open is opened for the caller alone. Null: it was
+    /// removed.
+    asio::awaitable<std::shared_ptr<Index>> borrow_index(guid id) {
+        auto const path = box_directory(id);
+        auto index = services->indexes.find(path);
+        if (!index) index = co_await load_index(services, path);
+        if (index) co_return index;
+        co_await refresh_tree();
+        if (state().name_of(id) == nullptr) co_return nullptr;
         throw error(errc::corrupt, path, "the tree names this mailbox, but its log is gone");
     }
 

@@ -26,6 +26,7 @@
 namespace mailfs::detail {
 
 inline constexpr std::size_t copy_transaction_size = std::size_t{1} << 20;  // bytes; a longer one is begun anew
+inline constexpr int follow_max = 8;                                         // moves of a body that a copy goes after
 inline constexpr std::uint64_t copy_bytes_max = std::uint64_t{16} << 20;    // of bodies held at once; one always is
 
 /// An account and one of its indexes. Used by mailbox.
@@ -36,13 +37,17 @@ public:
         : core_(std::move(core)), index_(std::move(index)) {}
 
     /// Proposes the transaction, which appends `count` messages, and makes sure that they are where a reader will find them.
-    /// Throws not_found when the mailbox is not in the tree (any more), too_big when there are no UIDs left.
-    asio::awaitable<mailbox_outcome> commit(bytes_view operations, std::size_t count, durability wanted) {
+    /// Bodies that were written for them were begun at `begun_ms`. Throws not_found when the mailbox is not in the tree (any
+    /// more), too_big when there are no UIDs left, busy when a purge may have taken the bodies for orphans.
+    asio::awaitable<mailbox_outcome> commit(bytes_view operations, std::size_t count, durability wanted, std::uint64_t begun_ms) {
+        if (core_->services->is_late(begun_ms)) fail_late();
         auto outcome = co_await index_->propose(operations, wanted);
-        if (outcome.appended < count) {
+        bool const late = core_->services->is_late(begun_ms);
+        if (outcome.appended < count || late) {
             uid_set some;
             if (outcome.appended > 0) some.add(outcome.first_uid, outcome.first_uid + outcome.appended - 1);
             co_await undo(std::move(some));
+            if (late) fail_late();
             throw error(errc::too_big, core_->box_directory(index_->state().object()), "the mailbox has no UIDs left");
         }
         // The record is in the log. Only if the tree has the mailbox after that was it in time: a removal that comes
@@ -76,6 +81,15 @@ public:
     }
 
 private:
+    [[noreturn]] void fail_late() const {
+        throw error(errc::busy, core_->box_directory(index_->state().object()), "it took so long that the bodies may have been purged");
+    }
+    struct copied {
+        uid_t from, to;
+        guid id;
+        mail_location where;
+    };
+
     std::vector<uid_t> live(uid_set const& uids) const {
         std::vector<uid_t> out;
         auto const& state = index_->state();
@@ -96,6 +110,7 @@ private:
     asio::awaitable<std::size_t> copy_some(message_copier& source, std::span<uid_t const> uids, durability wanted,
                                            copy_result& result) {
         bool const by_reference = source.core_ == core_;
+        auto const begun_ms = core_->services->host.now_ms();
         std::vector<uid_t> from;
         std::vector<message_entry> entries;
         std::size_t taken = 0, records = 0;
@@ -117,10 +132,41 @@ private:
         format::mailbox_transaction transaction;
         for (auto const& e : entries) transaction.append(e);
         auto const operations = transaction.bytes();
-        auto const outcome = co_await commit(operations, entries.size(), wanted);
-        for (std::size_t i = 0; i < from.size(); ++i)
-            result.uids.emplace_back(from[i], outcome.first_uid + static_cast<uid_t>(i));
+        auto const outcome = co_await commit(operations, entries.size(), wanted, begun_ms);
+        auto const before = result.uids.size();
+        std::vector<copied> made;
+        for (std::size_t i = 0; i < from.size(); ++i) {
+            auto const to = outcome.first_uid + static_cast<uid_t>(i);
+            made.push_back({from[i], to, entries[i].id, entries[i].where});
+            result.uids.emplace_back(from[i], to);
+        }
+        if (!by_reference) co_return taken;
+        auto const kept = co_await confirm(source, std::move(made), wanted);
+        result.uids.resize(before);
+        for (auto const& c : kept) result.uids.emplace_back(c.from, c.to);
         co_return taken;
+    }
+
+    // A body that one row refers to till another does is never out of use, so no purge takes it. Messages that went before
+    // their copy was there are passed over; where a purge moved one meanwhile, the copy follows. One read when all is well.
+    asio::awaitable<std::vector<copied>> confirm(message_copier& source, std::vector<copied> made, durability wanted) {
+        for (int tries = 0; tries < follow_max; ++tries) {
+            co_await source.index_->catch_up();
+            auto const& state = source.index_->state();
+            uid_set gone;
+            format::mailbox_transaction moved;
+            for (auto& c : made) {
+                auto const row = state.find(c.from);
+                if (!row) gone.add(c.to);
+                else if (state.rows().where[*row] != c.where) moved.relocate(c.to, c.id, c.where = state.rows().where[*row]);
+            }
+            std::erase_if(made, [&](auto const& c) { return gone.contains(c.to); });
+            co_await undo(std::move(gone));
+            if (moved.empty()) co_return made;
+            auto const operations = moved.bytes();
+            co_await index_->propose(operations, wanted);
+        }
+        throw error(errc::busy, core_->box_directory(index_->state().object()), "the bodies are moved faster than they can be referred to");
     }
 
     // The messages become this account's own, under new guids.

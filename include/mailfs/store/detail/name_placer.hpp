@@ -59,9 +59,11 @@ private:
             co_await core_->refresh_tree();
             plan();
             if (placed_ && fresh_.empty()) co_return;
+            auto const begun_ms = core_->services->host.now_ms();
             co_await make_logs();
             auto const operations = transaction_.bytes();  // if this throws it may have happened: the logs stay
             auto const outcome = co_await core_->tree.propose(operations, durability::stored);
+            if (core_->services->is_late(begun_ms)) co_await take_back();
             co_await discard_refused();
             placed_ = placed_ || outcome.done > 0;
             if (outcome.verdict == tree_verdict::applied) co_return;
@@ -121,6 +123,21 @@ private:
         if (!failure) co_return;
         for (auto const& m : fresh_) co_await core_->discard_mailbox(m.id);
         std::rethrow_exception(failure);
+    }
+    // Logs that no tree names are somebody's prey after a while: a purge may have taken ours before the tree named them.
+    asio::awaitable<void> take_back() {
+        format::tree_transaction away;
+        bool any = false;
+        for (auto const& m : fresh_) {
+            if (core_->state().name_of(m.id) == nullptr) continue;
+            away.remove({m.id});
+            any = true;
+        }
+        if (!any) co_return;
+        auto const operations = away.bytes();
+        co_await core_->tree.propose(operations, durability::stored);
+        co_await discard_refused();
+        core_->fail(errc::busy, name_, "took so long to make that it may have been purged");
     }
     asio::awaitable<void> discard_refused() {
         for (auto const& m : fresh_)

@@ -40,6 +40,12 @@ public:
         co_return value;
     }
 
+    /// The object, if somebody has it or it is kept; it is not kept for longer by this.
+    std::shared_ptr<Value> find(Key const& key) const {
+        auto const found = slots_.find(key);
+        return found == slots_.end() ? nullptr : found->second->value.lock();
+    }
+
     /// Forgets the object: who holds it goes on, the next get() loads anew.
     void drop(Key const& key) {
         slots_.erase(key);
