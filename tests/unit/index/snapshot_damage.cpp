@@ -185,15 +185,18 @@ void compare_with_damaged(format::column_id id, F&& change) {
 
 }  // namespace
 
-TEST_CASE("mailbox_state: expunged rows are swept out only when all the others can be read") {
-    compare_with_damaged<format::dot_layout>(format::column_id::dot, [](mapped_state& damaged, mapped_state& healthy) {
+TEST_CASE("mailbox_state: expunged rows are swept out only when all the others can be read, and what they share") {
+    auto const sweep = [](mapped_state& damaged, mapped_state& healthy) {
         format::mailbox_transaction t;
         t.expunge({{1, many - 10}}, false);
         CHECK(damaged.apply(t) == admission::fresh);
         CHECK(healthy.apply(t) == admission::fresh);
         CHECK(healthy.state.rows().count() == 10);
         CHECK(damaged.state.rows().count() == many);
-    });
+    };
+    compare_with_damaged<format::dot_layout>(format::column_id::dot, sweep);
+    compare_with_damaged<format::dot_base_layout>(format::column_id::dot_base, sweep);
+    compare_with_damaged<format::location_base_layout>(format::column_id::location_base, sweep);
 }
 
 TEST_CASE("mailbox_state: keyword sets are renumbered only when all rows that name them can be read") {
