@@ -58,11 +58,17 @@ public:
     admission admit(format::record_view const& record) {
         auto const d = record.dot();
         if (seen.empty() || seen.back().origin != d.origin) {
-            if (auto const verdict = would_admit(d); verdict != admission::fresh) return verdict;
-            if (auto const it = find(d.origin); it != seen.end())
-                std::rotate(it, it + 1, seen.end());
-            else
+            auto const it = find(d.origin);
+            if (it == seen.end()) {
+                if (auto const verdict = would_admit(d); verdict != admission::fresh) return verdict;
                 remember(d.origin);
+            } else if (d.counter <= it->counter) {
+                return admission::repeat;
+            } else {
+                auto const latest_writer = *it;
+                std::move(it + 1, seen.end(), it);
+                seen.back() = latest_writer;
+            }
         } else if (d.counter <= seen.back().counter) {
             return admission::repeat;
         }
