@@ -165,6 +165,17 @@ public:
         co_await rotate_in_turn();
         if (pending_) co_await write_pending();
     }
+    /// The same, and the next file leaves behind all that clients may have seen of one that was lost: the next epoch, and ids
+    /// above so many more. For who knows that records are gone.
+    asio::awaitable<void> leave_behind() {
+        for (int i = 0; i < appends_max; ++i) {
+            auto const epoch = machine_.stream().at.epoch;
+            leaves_behind_ = true;
+            co_await rotate();
+            if (!std::exchange(leaves_behind_, false) && machine_.stream().at.epoch > epoch) co_return;
+        }
+        throw error(errc::busy, directory_, "others rotated the log at every try");
+    }
     /// Why the last rotation after an append failed, if it did, or a snapshot could not be written: no call failed of it.
     std::exception_ptr rotation_failure() const noexcept { return rotation_failure_; }
 
@@ -338,6 +349,7 @@ private:
     asio::awaitable<bool> load_from(log_names const& names) {
         std::exception_ptr damage;
         segment_.reset();
+        check_newest_log(names, directory_);
         for (auto n : names.snapshots_newest_first()) {
             if (!names.has_log(n)) continue;
             auto const name = path(snapshot_name(n));
@@ -681,10 +693,11 @@ private:
             co_await reload();
             co_return;
         }
-        auto const h = successor(*old, names.has_snapshot(old->number + 1));
+        auto const h = successor(*old, names.has_snapshot(old->number + 1) || leaves_behind_);
         auto const bytes = format::view_of(h);
         auto const name = path(log_name(h.number));
         bool const made = co_await fs_.create(name, bytes, durability::stored);
+        if (made) leaves_behind_ = false;
         bool const there = co_await cross();
         if (!there || segment_->number != h.number) co_await reload_unless_newer(h.number);
         else if (made) co_await prepare_snapshot();
@@ -781,6 +794,7 @@ private:
     std::uint64_t mended_ = 0;
     std::shared_ptr<segment> segment_;
     std::uint64_t snapshot_size_ = 0;
+    bool leaves_behind_ = false;  // the next file that we make is told to
     std::optional<pending_snapshot> pending_;
     bool writing_ = false;  // a snapshot
     std::uint64_t lost_ = 0;

@@ -33,6 +33,11 @@ struct log_names {
     std::uint64_t newest_log() const noexcept { return logs.empty() ? 0 : logs.back(); }
     std::vector<std::uint64_t> snapshots_newest_first() const { return {snapshots.rbegin(), snapshots.rend()}; }
 
+    /// A snapshot whose log, and the one before that, are gone: the logs that are left come to an older state. 0: there is none.
+    std::uint64_t beyond_the_logs() const noexcept {
+        return !logs.empty() && !snapshots.empty() && snapshots.back() > logs.back() + 1 ? snapshots.back() : 0;
+    }
+
     /// Files that a snapshot of `number` makes superfluous, but for `kept` generations.
     std::vector<std::string> older_than(std::uint64_t number, std::uint32_t kept) const {
         std::vector<std::string> names;
@@ -64,6 +69,13 @@ asio::awaitable<log_names> list_logs(Fs& fs, std::string_view directory) {
     std::sort(names.logs.begin(), names.logs.end());
     std::sort(names.snapshots.begin(), names.snapshots.end());
     co_return names;
+}
+
+/// Throws corrupt where the newest logs are gone, and a snapshot tells so: what the others come to is not to be gone on with.
+inline void check_newest_log(log_names const& names, std::string_view directory) {
+    auto const n = names.beyond_the_logs();
+    if (n == 0) return;
+    throw error(errc::corrupt, std::string(directory) + '/' + log_name(n), "is gone, and the log before it; its snapshot is there: rebuild");
 }
 
 /// Throws corrupt or newer_version, naming the file and the offset. `size`: how many bytes of `h` were there.

@@ -160,6 +160,7 @@ private:
     asio::awaitable<std::unique_ptr<past_type>> load_from(log_names const& names, log_cut const& cut) {
         std::exception_ptr damage;
         std::string oldest;
+        if (cut == log_cut{}) check_newest_log(names, directory_);
         for (auto n : names.snapshots_newest_first()) {
             if (!names.has_log(n)) continue;
             auto const name = path(snapshot_name(n));

@@ -135,7 +135,7 @@ private:
         auto& services = *core.services;
         auto const inbox = services.new_guid();
         auto const validity = next_uid_validity(services.host.now_ms(), 0);
-        co_await core.make_mailbox(inbox, validity);
+        co_await core.make_mailbox(inbox, validity, std::string(inbox_name));
         format::tree_transaction transaction;
         transaction.create({inbox, validity, 0, false, inbox_name});
         auto const operations = transaction.bytes();

@@ -22,6 +22,9 @@
 
 namespace mailfs::detail {
 
+/// Metadata of a mailbox: the name that it was made or last renamed with. No key of a client's begins so (RFC 5464).
+inline constexpr std::string_view mailbox_name_hint = "mailfs.name";
+
 /// What all accounts of a store share. Indexes are found by their directory.
 template <class Index, class Format>
 struct store_services {
@@ -117,11 +120,13 @@ public:
         throw error(errc::corrupt, path, "the tree names this mailbox, but its log is gone");
     }
 
-    /// Makes the log of a mailbox that no tree names yet; until one does it is an orphan that harms nobody.
-    asio::awaitable<void> make_mailbox(guid id, std::uint32_t uid_validity) {
+    /// Makes the log of a mailbox that no tree names yet; until one does it is an orphan that harms nobody. The name is for
+    /// rebuild() alone, should the tree be lost.
+    asio::awaitable<void> make_mailbox(guid id, std::uint32_t uid_validity, std::string name = {}) {
         Index fresh(services->fs, box_directory(id), services->replication, services->options.log);
         format::mailbox_transaction first;
         first.raise(uid_validity, 0);
+        if (!name.empty()) first.metadata(mailbox_name_hint, name);
         auto const operations = first.bytes();
         bool const made = co_await fresh.create(id, operations);
         if (!made) throw error(errc::exists, box_directory(id), "a guid that was just made up is in use");

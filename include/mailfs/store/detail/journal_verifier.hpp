@@ -188,13 +188,13 @@ private:
             auto const end = next ? std::optional<std::uint64_t>(next->header.seal_offset) : std::nullopt;
             auto done = co_await replay_file(log.file, bytes, log.header, *now.machine, boot_, end, log_cut{});
             bool const last = !next && names.newest_log() == n;
-            tell_damage(bytes, log.header, done, name, last, end);
+            tell_damage(bytes, log.header, done, name, last, end, loss_in(n, names));
             if (end && bytes.size() == *end)
                 report_.tell(severity::damage, name, *end, "ends before its seal, which the next file attests");
             if (done.halt == replay_halt::newer)
                 report_.tell(severity::damage, name, done.position, "a record of an unknown kind, by a newer version");
             if (next && done.halt != replay_halt::sealed)
-                report_.tell(severity::loss, name, done.position, "ends before the seal that its successor names");
+                report_.tell(loss_in(n, names), name, done.position, "ends before the seal that its successor names");
             if (!next && !last && !names.has_snapshot(next_of(n, names))) co_await tell_gap(n);
             report_.read(bytes.size());
             now.whole = now.whole && done.bytes_lost == 0;
@@ -206,6 +206,12 @@ private:
     static std::uint64_t next_of(std::uint64_t n, log_names const& names) {
         auto const it = std::upper_bound(names.logs.begin(), names.logs.end(), n);
         return it == names.logs.end() ? 0 : *it;
+    }
+    // A snapshot that came later has what it told, but for what was lost before that was made.
+    static severity loss_in(std::uint64_t n, log_names const& names) {
+        bool const covered = std::any_of(names.snapshots.begin(), names.snapshots.end(),
+                                         [&](std::uint64_t s) { return s > n && names.has_log(s); });
+        return covered ? severity::damage : severity::loss;
     }
     // Whoever seals a log makes the next one, and then its snapshot.
     asio::awaitable<void> tell_absent(std::uint64_t n, log_names const& names) {
@@ -225,7 +231,8 @@ private:
     asio::awaitable<void> tell_gap(std::uint64_t n) {
         auto const now = co_await list_logs(fs_, directory_);
         if (now.has_log(n) && !now.has_log(n + 1))
-            report_.tell(severity::loss, path(log_name(n + 1)), finding::no_offset, "is gone, and later ones are there");
+            report_.tell(loss_in(n + 1, now), path(log_name(n + 1)), finding::no_offset,
+                         "is gone, and later ones are there");
     }
     // Its own turn tells what is wrong with it.
     asio::awaitable<std::optional<opened>> open_quietly(std::uint64_t n) {
@@ -237,7 +244,7 @@ private:
     }
 
     void tell_damage(bytes_view bytes, format::log_header const& header, replayed_file const& done, std::string const& name,
-                     bool last, std::optional<std::uint64_t> end) {
+                     bool last, std::optional<std::uint64_t> end, severity loss) {
         std::vector<log_damage> scars;
         log_walker scan(bytes, header);
         while (auto const e = scan.next())
@@ -265,7 +272,7 @@ private:
             else if (std::any_of(scars.begin(), scars.end(), lost))
                 report_.tell(severity::damage, name, e->offset, size + "are no record; a scar names them");
             else
-                report_.tell(severity::loss, name, e->offset, size + "are no record: what they told is lost");
+                report_.tell(loss, name, e->offset, size + "are no record: what they told is lost");
         }
     }
     static void add_scars(std::vector<log_damage>& scars, bytes_view payload) {

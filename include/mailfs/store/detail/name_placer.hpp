@@ -4,6 +4,7 @@
 
 #include <mailfs/config.hpp>
 #include <mailfs/error.hpp>
+#include <mailfs/format/mailbox_operations.hpp>
 #include <mailfs/format/tree_operations.hpp>
 #include <mailfs/store/detail/account_core.hpp>
 #include <mailfs/store/mailbox_name.hpp>
@@ -43,6 +44,7 @@ public:
         from_ = std::move(from);
         name_ = std::move(to);
         co_await place();
+        co_await note_name();
     }
 
 private:
@@ -72,6 +74,20 @@ private:
             core_->fail(to_errc(outcome.verdict), from_ ? *from_ : name_, why(outcome.verdict));
         }
         core_->fail(errc::busy, name_, "could not be placed: others made mailboxes at every try");
+    }
+
+    // For rebuild() alone; names below go without. What was renamed is renamed, whether this can be written or not.
+    asio::awaitable<void> note_name() {
+        auto const* const entry = core_->state().find(name_);
+        if (entry == nullptr) co_return;
+        format::mailbox_transaction note;
+        note.metadata(mailbox_name_hint, name_);
+        auto const operations = note.bytes();
+        try {
+            auto const index = co_await core_->open_index(entry->id);
+            co_await index->propose(operations, durability::none);
+        } catch (error const&) {
+        }
     }
 
     static std::string_view why(tree_verdict v) noexcept {
@@ -116,7 +132,7 @@ private:
     asio::awaitable<void> make_logs() {
         std::exception_ptr failure;
         try {
-            for (auto const& m : fresh_) co_await core_->make_mailbox(m.id, m.uid_validity);
+            for (auto const& m : fresh_) co_await core_->make_mailbox(m.id, m.uid_validity, m.name);
         } catch (...) {
             failure = std::current_exception();
         }
