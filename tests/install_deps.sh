@@ -15,7 +15,7 @@ wanted=""
 for purpose; do
     case $purpose in
         build) wanted="$wanted $build" ;;
-        tests) wanted="$wanted $build $programs $peers doctest-dev python3 strace" ;;
+        tests) wanted="$wanted $build $programs $peers doctest-dev python3 rsync strace" ;;
         demo) wanted="$wanted $build $programs python3 python3-tqdm" ;;
         clang) wanted="$wanted clang-16 libclang-rt-16-dev" compiler="" ;;
         *) echo "install_deps.sh: no such purpose: $purpose (there are build, tests, demo, clang)" >&2; exit 2 ;;
