@@ -13,6 +13,7 @@
 #include <mailfs/log/log_directory.hpp>
 #include <mailfs/log/log_options.hpp>
 #include <mailfs/log/log_replay.hpp>
+#include <mailfs/log/log_retention.hpp>
 #include <mailfs/log/state_machine.hpp>
 
 #include <asio/awaitable.hpp>
@@ -771,7 +772,8 @@ private:
         }
         co_await fs_.create(name, bytes, durability::stored);
         auto const names = co_await list_logs(fs_, directory_);
-        for (auto const& old : names.older_than(number, options_.generations_kept)) {
+        auto const outdated = co_await detail::outdated_logs(fs_, directory_, names, number, options_, host_.now_ms());
+        for (auto const& old : outdated) {
             auto const gone = path(old);
             co_await fs_.remove(gone);
         }

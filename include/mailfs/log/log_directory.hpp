@@ -39,12 +39,12 @@ struct log_names {
     }
 
     /// Files that a snapshot of `number` makes superfluous, but for `kept` generations.
-    std::vector<std::string> older_than(std::uint64_t number, std::uint32_t kept) const {
+    std::vector<std::string> older_than(std::uint64_t number, std::uint64_t kept) const {
         std::vector<std::string> names;
         for (auto n : logs)
-            if (n + kept < number) names.push_back(log_name(n));
+            if (n < number && number - n > kept) names.push_back(log_name(n));
         for (auto n : snapshots)
-            if (n + kept < number) names.push_back(snapshot_name(n));
+            if (n < number && number - n > kept) names.push_back(snapshot_name(n));
         return names;
     }
 };

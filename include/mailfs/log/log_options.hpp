@@ -12,6 +12,9 @@ struct log_options {
     std::uint32_t rotate_share = 2;             ///< nor before it has 1/rotate_share of the snapshot's bytes,
     std::uint64_t rotate_size_max = 16U << 20;  ///< unless it is this long
     std::uint32_t generations_kept = 1;         ///< older logs with their snapshots that stay beside the newest
+    std::uint64_t history_ms = 0;               ///< and those that were in use within this time stay too, so that the
+                                                ///< mailbox can be seen as it was, and expunges undone
+    std::uint32_t generations_max = 256;        ///< but no more than this, or generations_kept if that is more
 };
 
 /// No more ids than this are ever shown while their records are unsynced, and a restart raises the next id by as
