@@ -131,7 +131,7 @@ private:
 /// Cost: a read of all files. Memory: some 200 bytes for each message of the account, and the largest file. A crash leaves
 /// things no worse; doing it again finishes. Handles and stores that have the account open should be closed first, though a
 /// process that writes to a log that can't be opened any more is made to look for the new one. Throws bad_name, not_found
-/// when there is no such account, newer_version (and has changed nothing then), busy, and what the filesystem throws.
+/// when there is no such account, newer_version (what is newer is left alone), busy, and what the filesystem throws.
 template <class Index, message_format Format>
 asio::awaitable<rebuild_report> rebuild(store<Index, Format>& in, std::string account_name, rebuild_options options = {},
                                         std::optional<std::string> only = std::nullopt) {

@@ -61,10 +61,10 @@ struct ticking_on {
     static Fs make_fs(temporary_directory const& root) {
         if constexpr (std::is_same_v<Fs, posix_fs>)
             return posix_fs(root.path());
-        else if constexpr (std::is_same_v<Fs, memory_fs>)
-            return memory_fs();
-        else
+        else if constexpr (std::is_same_v<Fs, latency_fs<memory_fs>>)
             return Fs(memory_fs(), fs_delays::all(std::chrono::microseconds(50)));
+        else
+            return Fs();
     }
 };
 

@@ -143,7 +143,7 @@ private:
         auto const& s = behind_->machine->stream();
         bool const made_again = h.epoch > s.at.epoch && h.n == 0;
         if (made_again)
-            report_.tell(severity::loss, name, offsetof(format::log_header, epoch),
+            report_.tell(severity::note, name, offsetof(format::log_header, epoch),
                          "was made in the place of a log that was lost");
         if (!behind_->whole || made_again) return;
         auto const check = [&](bool good, std::size_t offset, std::string_view what) {
