@@ -56,6 +56,8 @@ class account;
 template <class Index, message_format Format>
 class mailbox;
 template <class Index, message_format Format>
+class past_mailbox;
+template <class Index, message_format Format>
 class purger;
 
 }  // namespace mailfs

@@ -363,6 +363,39 @@ TEST_CASE("rebuild: a process that still has the old log open goes over to the n
     });
 }
 
+TEST_CASE("rebuild: a mailbox that cannot be opened says that this is what helps") {
+    for (int what = 0; what < 3; ++what) {
+        recovery_fixture<multi_memory> f;
+        run([&]() -> asio::awaitable<void> {
+            co_await live(f);
+            std::string box;
+            {
+                auto s = f.open();
+                auto alice = co_await s.account("alice");
+                box = co_await f.box_of(alice, "INBOX");
+                for (int i = 0; i < 3; ++i) co_await f.rotate(alice, "INBOX");
+            }
+            std::vector<std::string> gone{"log.1", "index.2", "index.3", "index.4"};  // nothing to begin with
+            if (what == 1) gone = {"log.2", "index.2", "index.3", "index.4"};         // a gap
+            if (what == 2) gone = {"log.3", "log.4"};                                 // the newest
+            for (auto const& name : gone) co_await f.fs.remove(box + '/' + name);
+            auto s = f.open();
+            auto alice = co_await s.account("alice");
+            std::string why;
+            try {
+                co_await alice.open("INBOX");
+            } catch (error const& e) {
+                why = e.what();
+            }
+            CHECK_MESSAGE(why.find("rebuild") != why.npos, why);
+            CHECK(why.starts_with(box));
+            co_await rebuild_alice(f);
+            auto const after = co_await text_of_alice(f);
+            CHECK_MESSAGE(after.find(" one;") != after.npos, after);
+        });
+    }
+}
+
 TEST_CASE("rebuild: old files go when that is asked for") {
     recovery_fixture<multi_memory> f;
     run([&]() -> asio::awaitable<void> {
