@@ -61,6 +61,12 @@ public:
         return true;
     }
 
+    /// Whether a mailbox that stands there could have made it.
+    bool is_before(modseq_t highest, uid_t uid_next) const noexcept {
+        auto const sane = [&](entry const& e) { return e.modseq <= highest && e.last < uid_next; };
+        return floor_ <= highest && std::all_of(entries_.begin(), entries_.end(), sane);
+    }
+
 private:
     std::vector<entry> entries_;
     modseq_t floor_ = 0;

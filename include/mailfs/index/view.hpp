@@ -146,9 +146,8 @@ public:
     std::optional<uid_set> vanished_since(modseq_t since) const {
         if (since < state_->vanished().floor()) return std::nullopt;
         uid_set out;
-        state_->vanished().since(since).for_each([&](uid_t u) {
-            if (u < uid_next_ && !number(u)) out.add(u);
-        });
+        auto const vanished = state_->vanished().since(since);
+        for (auto range : vanished.ranges()) add_absent(range.first, std::min(range.last, uid_next_ - 1), out);
         return out;
     }
 
@@ -167,6 +166,16 @@ public:
     }
 
 private:
+    // Those of first..last that the view does not show. Time follows what it shows, however long the range is said to be.
+    void add_absent(uid_t first, uid_t last, uid_set& out) const {
+        if (first > last) return;
+        auto next = first;
+        for_each(first, last, [&](uid_t shown) {
+            if (next < shown) out.add(next, shown - 1);
+            next = std::max(next, shown + 1);  // they ascend, but in a forged snapshot
+        });
+        if (next <= last) out.add(next, last);
+    }
     void show_all() {
         auto& m = *marks_;
         m.detached = false;
