@@ -134,6 +134,11 @@ private:
             rotate_ = 1;
             restart_writer();
         }
+        if (case_.what == operation::purge) {  // what follows is the round in which something goes
+            performance first_look(*writer_, journal_, names_, program_(), 1, 0);
+            machine_.run_alone(first_look.run(operation::purge));
+            writer_->pass_grace_period();
+        }
         bool const two = case_.ending > 3 && case_.what != operation::rename_inbox && one_in(chance_, 3);  // that one takes all messages
         stop_point stop;
         stop.call = two ? 2 * case_.call - crash::roll(chance_, 2) : case_.call;
@@ -262,7 +267,9 @@ private:
         co_await who.glance();
         if (who.self->dead()) co_return;
         performance p(who, journal_, names_, seed, stretch, who.number % 2);
-        co_await p.run(operation::deliver);
+        auto const what = seed % 2 == 0 ? operation::deliver : operation::flags;
+        co_await p.run(what);
+        co_await who.glance();  // what was seen in this boot counts in the next
     }
 
     // --- what must hold --------------------------------------------------------------------------------------
@@ -282,6 +289,9 @@ private:
         life_goes_on();
         others_.push_back(start(true));
         check_equal();
+        auto& last = *others_.back();
+        auto const there = look_alone(last, true);
+        machine_.run_alone(last.verify_all(there, last.missing));
     }
     // All who live see the same, byte for byte, and it is what the journal allows.
     void check_equal() {

@@ -22,11 +22,11 @@
 namespace mailfs::crash {
 
 enum class operation : std::uint8_t {
-    deliver, deliver_many, flags, keywords, expunge, copy, copy_across, move, move_across, create, rename, rename_inbox, remove, subscribe, rotate, open,
+    deliver, deliver_many, flags, keywords, expunge, copy, copy_across, move, move_across, create, rename, rename_inbox, remove, subscribe, rotate, purge, open,
 };
-inline constexpr std::array<std::string_view, 16> operation_names{
+inline constexpr std::array<std::string_view, 17> operation_names{
     "deliver", "deliver_many", "flags", "keywords", "expunge", "copy", "copy_across", "move", "move_across", "create", "rename", "rename_inbox", "remove",
-    "subscribe", "rotate", "open"};
+    "subscribe", "rotate", "purge", "open"};
 inline constexpr std::size_t operation_count = operation_names.size();
 
 /// One operation by one actor, with what is left to chance coming from a seed of its own.
@@ -90,6 +90,7 @@ private:
             case operation::rename_inbox: return rename_inbox();
             case operation::remove: return remove();
             case operation::subscribe: return subscribe();
+            case operation::purge: return purge();
             case operation::open: break;
         }
         return who_.glance();
@@ -109,7 +110,9 @@ private:
     }
     place any_mailbox(std::string const& account) {
         auto const names = names_of(account);
-        auto const name = roll(2) == 0 ? std::string("INBOX") : names[roll(names.size())];
+        auto name = roll(2) == 0 ? std::string("INBOX") : names[roll(names.size())];
+        for (auto const& c : journal_.tree(account).changes)  // one that nobody has promised to keep is worth a look
+            if (c->visible && !c->acknowledged && c->kind == tree_change::create && roll(2) == 0 && journal_.find(account, c->name)) name = c->name;
         return {account, name, journal_.find(account, name)};
     }
     // Messages that are this actor's business, some of them; may be none.
@@ -353,6 +356,25 @@ private:
         box.view().for_each(1, uid_max, [&](uid_t uid) {
             if (i < arrives->added.size()) arrives->added[i++].uid = uid;
         });
+    }
+
+    // Two rounds, a grace period apart: what is out of use goes in the second. While others are in the middle of something
+    // no grace period may pass, or they would have to take it back.
+    asio::awaitable<void> purge() {
+        for (int rounds = stretch_ == 0 ? 2 : 1; rounds > 0; --rounds) {
+            for (std::string const account : account_names) {
+                auto a = co_await who_.account(account);
+                co_await purge_round(std::move(a));
+            }
+            if (stretch_ == 0) who_.pass_grace_period();
+        }
+    }
+    asio::awaitable<void> purge_round(account_type a) {
+        purger purging(std::move(a), purge_options{.dead_percent_min = 20});
+        purge_budget const little{.mailboxes = 2, .files = 3, .bytes = 300};
+        purge_report report;
+        do report = co_await purging.step(little);
+        while (!report.complete());
     }
 
     actor& who_;
