@@ -21,9 +21,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -42,6 +44,7 @@ class purge_mover {
 public:
     static constexpr std::uint64_t batch_bytes_max = std::uint64_t{1} << 20;  ///< held in memory; one message always is
     static constexpr std::size_t batch_mails_max = 256;
+    static constexpr int tries_max = 8;  ///< each ended by a delay
 
     /// `files`, ascending by number; `to` writes to files of its own.
     purge_mover(std::shared_ptr<account_core<Index, Format>> core, Format& to, std::vector<mail_file> files)
@@ -71,19 +74,14 @@ public:
     /// Moves some that stand next to each other: one write, synced, and one transaction for each of their mailboxes.
     asio::awaitable<purge_moved> move_some() {
         purge_moved out;
-        auto const begun_ms = core_->services->host.now_ms();
         auto const [first, last] = co_await take_bodies(out);
-        std::vector<mail_to_write> mails;
-        for (auto const& b : bodies_) mails.push_back({b.id, b.received_ms, b.bytes, b.mailbox, b.written_ms});
-        auto const places = co_await to_->write(mails, durability::stored);
-        std::vector<move> moves;
-        for (auto at = first; at < last; ++at)
-            for (std::size_t i = 0; i < bodies_.size(); ++i)
-                if (bodies_[i].id == wanted_[at].id && bodies_[i].from == wanted_[at].where) moves.push_back({wanted_[at], places[i]});
         for (auto const& b : bodies_) out.bytes += dbox_extent(b.bytes.size());
         out.mails = bodies_.size();
+        auto const refer = std::span(wanted_).subspan(first, last - first);
+        bool in_time = bodies_.empty();
+        for (int tries = 0; tries < tries_max && !in_time; ++tries) in_time = co_await move(refer);
+        if (!in_time) throw error(errc::busy, core_->directory, "mail cannot be moved as fast as it may be purged");
         bodies_.clear();
-        co_await tell(std::move(moves), begun_ms);
         co_return out;
     }
 
@@ -95,10 +93,6 @@ private:
         uid_t uid;
         std::uint32_t size;
         auto order() const { return std::tie(where, id, box, uid); }
-    };
-    struct move {
-        reference what;
-        mail_location to;
     };
     struct body {
         guid id;
@@ -170,26 +164,25 @@ private:
         co_return nullptr;  // it was removed
     }
 
-    // Bodies that nobody refers to are somebody's prey after a while: who was that slow takes it back.
-    asio::awaitable<void> tell(std::vector<move> moves, std::uint64_t begun_ms) {
-        if (core_->services->is_late(begun_ms)) co_return;
-        std::stable_sort(moves.begin(), moves.end(), [](auto const& a, auto const& b) { return a.what.box < b.what.box; });
-        for (auto at = moves.begin(); at != moves.end();) {
-            auto const id = at->what.box;
-            auto const end = std::find_if(at, moves.end(), [&](auto const& m) { return m.what.box != id; });
+    // False: bodies that nobody referred to yet were so for so long that another purge may have taken them. Where the messages
+    // were before is no place to go back to, for it may be out of use for long by another's work: once more, then.
+    asio::awaitable<bool> move(std::span<reference const> refer) {
+        auto const begun_ms = core_->services->host.now_ms();
+        std::vector<mail_to_write> mails;
+        for (auto const& b : bodies_) mails.push_back({b.id, b.received_ms, b.bytes, b.mailbox, b.written_ms});
+        auto const places = co_await to_->write(mails, durability::stored);
+        std::map<guid, format::mailbox_transaction> news;  // for each mailbox
+        for (auto const& r : refer)
+            for (std::size_t i = 0; i < bodies_.size(); ++i)
+                if (bodies_[i].id == r.id && bodies_[i].from == r.where) news[r.box].relocate(r.uid, r.id, places[i]);
+        for (auto const& [id, transaction] : news) {
             auto const index = co_await borrow(id);
-            if (index) {
-                format::mailbox_transaction there, back;
-                for (; at != end; ++at) {
-                    there.relocate(at->what.uid, at->what.id, at->to);
-                    back.relocate(at->what.uid, at->what.id, at->what.where);
-                }
-                auto const operations = there.bytes(), inverse = back.bytes();
-                co_await index->propose(operations, durability::stored);
-                if (core_->services->is_late(begun_ms)) co_await index->propose(inverse, durability::stored);
-            }
-            at = end;
+            if (core_->services->is_late(begun_ms)) co_return false;
+            if (!index) continue;
+            auto const operations = transaction.bytes();
+            co_await index->propose(operations, durability::stored);
         }
+        co_return !core_->services->is_late(begun_ms);
     }
 
     std::shared_ptr<account_core<Index, Format>> core_;
