@@ -10,7 +10,7 @@
 #   TEST...         Meson tests to run, by name; otherwise all of them
 #
 # CC and CXX choose the compiler. What takes long has its budget in the environment: MAILFS_KILLS, MAILFS_COMPILE_RUNS,
-# MAILFS_LOG_MODEL_SCHEDULES, MAILFS_MODEL_STEPS, MAILFS_CRASH_POINTS; the tests say what each means.
+# MAILFS_LOG_MODEL_SCHEDULES, MAILFS_MODEL_STEPS, MAILFS_CRASH_POINTS, MAILFS_PROCESS_KILLS; the tests say what each means.
 cd "$(dirname "$0")/.." || exit 1
 
 sanitize="" build="" optimization=1
