@@ -521,7 +521,7 @@ void basic_mailbox_state<Void>::load(std::span<std::byte> bytes, std::string_vie
     vanished_list vanished;
     auto const list = in.get(format::column_id::vanished, sizeof(vanished_list::entry));
     column<vanished_list::entry> const checked(list, source);
-    if (!vanished.decode(checked.mapped(), h.vanished_floor) || !vanished.is_before(stream->at.modseq(), h.uid_next))
+    if (!vanished.decode(checked.mapped(), h.vanished_floor) || !vanished.is_before(stream->at.modseq()))
         in.fail(errc::corrupt, list.offset, "the vanished list makes no sense");
     auto metadata = decode_metadata(in.get_checked(format::column_id::metadata));
     if (!metadata) in.fail(errc::corrupt, in.get(format::column_id::metadata, 1).offset, "the metadata make no sense");

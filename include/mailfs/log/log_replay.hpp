@@ -202,7 +202,8 @@ private:
         for (auto const& it : items_) {
             if (it.first >= end_at_) break;
             if (it.damage) continue;
-            if (it.record.kind() == format::record_kind::seal) seal = std::min(seal, it.first);
+            // Where the next file says which seal ends this one, pass_record() goes beyond any other.
+            if (it.record.kind() == format::record_kind::seal && is_last()) seal = std::min(seal, it.first);
             if (it.record.kind() != format::record_kind::restart) continue;
             if (it.record.payload.size() < sizeof(format::restart_payload)) continue;
             auto const p = format::load<format::restart_payload>(it.record.payload);
