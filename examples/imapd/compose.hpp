@@ -15,6 +15,8 @@ inline mailfs::store_options store_options_of(options const& o, settings const& 
     out.durability = o.stored ? mailfs::durability::stored : mailfs::durability::none;
     out.log.rotate_size_min = o.rotate_size;
     out.dbox.message_size_max = s.message_size_max;
+    out.grace_ms = static_cast<std::uint64_t>(o.grace * 1000);
+    out.log.history_ms = static_cast<std::uint64_t>(o.history * 1000);
     return out;
 }
 

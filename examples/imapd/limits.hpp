@@ -43,6 +43,8 @@ inline constexpr std::size_t mime_depth_max = 64;           ///< nested parts; w
 inline constexpr std::size_t mime_parts_max = 10'000;       ///< parts of a message; what comes later is one leaf
 inline constexpr std::size_t header_value_size_max = 64 * 1024;  ///< of a header field that is parsed; the rest is cut off
 
+inline constexpr std::size_t purge_idle_ticks = 10;  ///< at every so manyth an account that nobody uses is looked at
+
 inline constexpr std::size_t sync_threads = 4;  ///< that wait for disks
 
 // Times.
@@ -53,6 +55,7 @@ inline constexpr auto write_time = 60s;    ///< for write_size bytes
 inline constexpr auto farewell_time = 2s;  ///< for the last words to a peer
 inline constexpr auto login_failure_delay = 1s;
 inline constexpr auto stop_time = 5s;             ///< for all sessions to end after SIGTERM
+inline constexpr auto purge_retry_time = 10min;   ///< after an account could not be purged
 inline constexpr auto accept_retry_time = 100ms;  ///< after accept failed, as for want of descriptors
 
 }  // namespace imapd::limits

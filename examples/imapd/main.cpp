@@ -69,6 +69,19 @@ void describe(CLI::App& app, choices& c) {
                    "Length of a mailbox's log from which on a new one is begun [65536]")
         ->check(CLI::Range(std::uint64_t{256}, std::uint64_t{1} << 40))
         ->option_text("BYTES");
+    app.add_option("--purge-interval", c.options.purge_interval,
+                   "How often each thread takes a small step of giving back the space of expunged mail; 0: never [5]")
+        ->check(CLI::Range(0.0, 86400.0))
+        ->option_text("SECONDS");
+    app.add_option("--grace", c.options.grace,
+                   "How long expunged mail stays on disk at least; the same for all programs that have the store open, and more "
+                   "than twice what a delivery may take [3600]")
+        ->check(CLI::Range(1.0, 1e8))
+        ->option_text("SECONDS");
+    app.add_option("--history", c.options.history,
+                   "How long logs and snapshots of the past stay, so that a mailbox can be seen as it was [0]")
+        ->check(CLI::Range(0.0, 1e9))
+        ->option_text("SECONDS");
     root->option_text("DIR");
     app.final_callback([&c, root, users, any] {
         if (c.fs == "posix" && root->count() == 0) throw CLI::RequiredError("--root");

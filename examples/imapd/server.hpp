@@ -7,6 +7,7 @@
 #include "mime/gmime_extractor.hpp"
 #include "net/endpoint.hpp"
 #include "net/worker.hpp"
+#include "reclaimer.hpp"
 #include "settings.hpp"
 
 #include <asio/co_spawn.hpp>
@@ -29,6 +30,7 @@ class server {
 public:
     server(options const& o, settings const& s)
         : settings_(s),
+          purge_interval_(static_cast<std::chrono::milliseconds::rep>(o.purge_interval * 1000)),
           workers_(std::max(1U, o.threads)),
           imap_(net::listen(control_, o.imap_endpoint)),
           lmtp_(net::listen(control_, o.lmtp_endpoint)) {}
@@ -37,6 +39,8 @@ public:
     template <class MakeStore>
     int run(MakeStore const& make_store) {
         for (std::size_t i = 0; i < workers_.size(); ++i) stores_.push_back(make_store());
+        if (purge_interval_.count() > 0)
+            for (std::size_t i = 0; i < workers_.size(); ++i) asio::co_spawn(workers_[i].context(), reclaim(i), report);
         for (auto& w : workers_) w.start();
         asio::co_spawn(
             control_,
@@ -111,6 +115,11 @@ private:
         if (failure) std::rethrow_exception(failure);
     }
 
+    asio::awaitable<void> reclaim(std::size_t thread) {
+        reclaimer<Store> own(*stores_[thread], thread, workers_.size(), purge_interval_);
+        co_await own.run();
+    }
+
     static asio::awaitable<void> refuse(std::shared_ptr<net::connection> c, std::string_view sorry) {
         c->start(limits::farewell_time);
         co_await c->say_farewell(sorry);
@@ -140,6 +149,7 @@ private:
     }
 
     settings const& settings_;
+    std::chrono::milliseconds purge_interval_;
     std::deque<net::worker> workers_;  // outlive what waits on their io_contexts: stores, and sockets to be accepted
     std::deque<std::unique_ptr<Store>> stores_;  // one for each worker
     asio::io_context control_{1};

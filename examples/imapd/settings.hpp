@@ -30,6 +30,9 @@ struct options {
     bool stored = true;  ///< --durability stored
     unsigned threads = 2;
     std::uint64_t rotate_size = 64 * 1024;
+    double purge_interval = 5;  ///< seconds; 0: never
+    double grace = 3600;        ///< seconds
+    double history = 0;         ///< seconds
 };
 
 template <class Store>

@@ -91,6 +91,14 @@ public:
         co_return names;
     }
 
+    /// The names of those accounts that somebody on this executor has, or that are kept open. No I/O.
+    std::vector<std::string> open_accounts() const {
+        std::vector<std::string> names;
+        for (auto const& path : accounts_.keys())
+            if (auto name = account_name(path)) names.push_back(std::move(*name));
+        return names;
+    }
+
     /// For verify() and rebuild(), which work on accounts that cannot be opened.
     std::shared_ptr<detail::store_services<Index, Format>> const& services() const noexcept { return services_; }
     /// Whoever asks for the account next reads it anew. Throws bad_name.

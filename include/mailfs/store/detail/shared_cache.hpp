@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace mailfs::detail {
 
@@ -44,6 +45,14 @@ public:
     std::shared_ptr<Value> find(Key const& key) const {
         auto const found = slots_.find(key);
         return found == slots_.end() ? nullptr : found->second->value.lock();
+    }
+
+    /// Of all objects that there are.
+    std::vector<Key> keys() const {
+        std::vector<Key> all;
+        for (auto const& [key, held] : slots_)
+            if (!held->value.expired()) all.push_back(key);
+        return all;
     }
 
     /// Forgets the object: who holds it goes on, the next get() loads anew.
