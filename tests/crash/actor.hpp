@@ -7,6 +7,7 @@
 #include <mailfs/error.hpp>
 #include <mailfs/index/index.hpp>
 #include <mailfs/store/purge.hpp>
+#include <mailfs/store/rebuild.hpp>
 #include <mailfs/store/store.hpp>
 #include <mailfs/store/verify.hpp>
 
@@ -115,6 +116,18 @@ public:
 
     void pass_grace_period() const { host_.on->clock_ms += options.grace_ms + 1; }
 
+    /// Of what nothing is missing from: it changes nothing.
+    asio::awaitable<void> rebuild_all() {
+        staying_.reset();
+        accounts_.clear();
+        for (std::string const name : account_names) {
+            rebuild_options how;
+            how.settle_ms = settle_ms;
+            auto const report = co_await rebuild(store_, name, std::move(how));
+            if (report.changed() && !self->dead()) throw violation("a rebuild changed an account that was sound");
+        }
+    }
+
     /// What verify() says of all mailboxes that have a name; `known` bodies are missing. What damage cost nothing may lie
     /// anywhere, and a mailbox that was being removed when the power went is nobody's loss.
     asio::awaitable<void> verify_all(sight const& there, std::uint64_t known) {
@@ -133,6 +146,8 @@ public:
     std::uint64_t missing = 0;  ///< bodies that were allowed to be missing, at the last look
 
 private:
+    static constexpr std::uint64_t settle_ms = 60'000;
+
     static bool is_of_named(std::string const& told, std::string const& account, sight const& there) {
         if (told.find(account + "/box/") == told.npos) return true;
         auto const& boxes = there.accounts.at(account).mailboxes;

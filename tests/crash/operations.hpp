@@ -22,11 +22,11 @@
 namespace mailfs::crash {
 
 enum class operation : std::uint8_t {
-    deliver, deliver_many, flags, keywords, expunge, copy, copy_across, move, move_across, create, rename, rename_inbox, remove, subscribe, rotate, purge, open,
+    deliver, deliver_many, flags, keywords, expunge, copy, copy_across, move, move_across, create, rename, rename_inbox, remove, subscribe, rotate, purge, rebuild, open,
 };
-inline constexpr std::array<std::string_view, 17> operation_names{
+inline constexpr std::array<std::string_view, 18> operation_names{
     "deliver", "deliver_many", "flags", "keywords", "expunge", "copy", "copy_across", "move", "move_across", "create", "rename", "rename_inbox", "remove",
-    "subscribe", "rotate", "purge", "open"};
+    "subscribe", "rotate", "purge", "rebuild", "open"};
 inline constexpr std::size_t operation_count = operation_names.size();
 
 /// One operation by one actor, with what is left to chance coming from a seed of its own.
@@ -91,6 +91,7 @@ private:
             case operation::remove: return remove();
             case operation::subscribe: return subscribe();
             case operation::purge: return purge();
+            case operation::rebuild: return who_.rebuild_all();
             case operation::open: break;
         }
         return who_.glance();
