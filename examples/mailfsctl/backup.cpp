@@ -93,9 +93,10 @@ private:
         for (int i = 0; i < rounds_max; ++i) {
             auto const before = copier_.files_below(mail);
             take_mailboxes(account);
+            copier_.begin_pass(mail);
             copier_.below(mail);
             if (all_are_left(before, copier_.files_below(mail))) {
-                copier_.below(account, {"tree", "box", "mail"});  // of later versions
+                copier_.below(account, {"tree", "box", "mail", "marks"});  // of later versions; marks are a purge's own
                 copier_.settle();
                 return;
             }
@@ -106,6 +107,8 @@ private:
 
     void take_mailboxes(std::string const& account) {
         for (int pass = 0; pass < passes_max; ++pass) {
+            copier_.begin_pass(account + "/tree");
+            copier_.begin_pass(account + "/box");
             bool quiet = !copier_.directory(account + "/tree").changed && pass > 0;
             for (auto const& box : copier_.directories_in(account + "/box")) {
                 auto const copied = copier_.directory(account + "/box/" + box);

@@ -70,4 +70,46 @@ struct backup_options {
 };
 int backup(backup_options const&);
 
+struct verify_options {
+    data_options where;
+    std::string account;  ///< empty: all
+    bool json = false;
+    bool quiet = false;  ///< no notes, no bar, no summary
+};
+int verify(verify_options const&);
+
+struct rebuild_command {
+    data_options where;
+    std::string account;
+    std::string mailbox;      ///< empty: all
+    std::string homeless_to;  ///< where messages go that no mailbox has
+    bool expunged_too = false;
+    bool remove_old = false;
+    std::uint64_t settle_seconds = 60;
+    bool quiet = false;
+};
+int rebuild(rebuild_command const&);
+
+struct purge_command {
+    data_options where;
+    std::string account;  ///< empty: all
+    std::uint64_t grace_seconds = 3600;
+    unsigned dead_percent = 50;
+    bool quiet = false;
+};
+int purge(purge_command const&);
+
+struct as_of_options {
+    data_options where;
+    std::string account, mailbox;
+    std::string when;  ///< empty: tells how far back the past is kept
+    std::string uids;  ///< among these; empty: all
+    bool gone = false; ///< those alone that are gone now
+    bool undo = false;
+    std::string target, kind = "maildir";  ///< empty: list
+    bool json = false;
+    bool quiet = false;
+};
+int as_of(as_of_options const&);
+
 }  // namespace mailfsctl

@@ -4,6 +4,8 @@
 #include "dump/kinds.hpp"
 #include "mapped_file.hpp"
 
+#include <mailfs/format/cache_record.hpp>
+#include <mailfs/format/dbox_mark.hpp>
 #include <mailfs/format/dbox_message.hpp>
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/format/snapshot.hpp>
@@ -19,16 +21,19 @@
 namespace mailfsctl {
 namespace {
 
-enum class kind { log, mailbox_snapshot, tree_snapshot, dbox, unknown };
+enum class kind { log, mailbox_snapshot, tree_snapshot, dbox, cache, mark, unknown };
 
-/// By the magic; where that is damaged, by the one from which the fewest bits differ, at most a quarter of them.
+/// By the magic; where that is damaged, by the one from which the fewest bits differ, at most one in eight.
 kind kind_of(mailfs::bytes_view file) {
-    constexpr std::array<unsigned char, 8> dbox = mailfs::detail::dbox_file_magic;
-    std::string_view const dbox_magic(reinterpret_cast<char const*>(dbox.data()), dbox.size());
-    std::array<std::string_view, 4> const magics{mailfs::format::log_magic, mailfs::format::snapshot_magic,
-                                                 mailfs::tree_magic, dbox_magic};
+    auto const text = [](std::array<unsigned char, 8> const& magic) {
+        return std::string(reinterpret_cast<char const*>(magic.data()), magic.size());
+    };
+    std::array<std::string, 6> const magics{
+        std::string(mailfs::format::log_magic), std::string(mailfs::format::snapshot_magic),
+        std::string(mailfs::tree_magic),        text(mailfs::detail::dbox_file_magic),
+        text(mailfs::format::cache_magic),      text(mailfs::detail::dbox_mark_magic)};
     auto best = kind::unknown;
-    int fewest = 17;
+    int fewest = 9;
     for (std::size_t k = 0; k < magics.size(); ++k) {
         int bits = 0;
         for (std::size_t i = 0; i < 8; ++i)
@@ -49,6 +54,7 @@ kind kind_by_name(std::string_view path) {
     if (name.starts_with("log.")) return kind::log;
     if (name.starts_with("index."))
         return path.find("tree/index.") != path.npos ? kind::tree_snapshot : kind::mailbox_snapshot;
+    if (name.starts_with("cache.")) return kind::cache;
     if (name.starts_with("m.") && name.size() == 18) return kind::dbox;
     return kind::unknown;
 }
@@ -64,9 +70,11 @@ bool dump_file(std::string const& path, dump_options const& o) {
         case kind::mailbox_snapshot: dump_mailbox_snapshot(file.bytes(), out); break;
         case kind::tree_snapshot: dump_tree_snapshot(file.bytes(), out); break;
         case kind::dbox: dump_dbox(file.bytes(), out); break;
+        case kind::cache: dump_cache(file.bytes(), out); break;
+        case kind::mark: dump_mark(file.bytes(), out); break;
         case kind::unknown:
             out.title("no file of mailfs", file.bytes().size());
-            out.damage(0, file.bytes().size(), "neither a log, a snapshot nor a file of mail bodies begins so");
+            out.damage(0, file.bytes().size(), "neither a log, a snapshot, mail bodies, a cache nor a mark begins so");
     }
     return !out.found_damage();
 }

@@ -30,7 +30,7 @@ public:
     int run() {
         std::uint64_t total = 0;
         auto const names = chosen();
-        for (auto const& name : names) bar_.total(total += account_->status(name).messages);
+        for (auto const& name : names) bar_.total(total += count_of(name));
         for (auto const& name : names) one(name);
         if (options_.mailbox.empty() && options_.kind == "maildir") write_subscriptions();
         if (options_.kind == "maildir" && !options_.no_sync) sync_filesystem(options_.target);
@@ -40,6 +40,13 @@ public:
     }
 
 private:
+    std::uint64_t count_of(std::string const& name) {
+        try {
+            return account_->status(name).messages;
+        } catch (mailfs::error const&) {  // is told when its turn comes
+            return 0;
+        }
+    }
     std::vector<std::string> chosen() {
         if (!options_.mailbox.empty()) return {options_.mailbox};
         std::vector<std::string> names;

@@ -62,7 +62,7 @@ void add_info(CLI::App& app, info_options& o, action& chosen) {
 void add_dump(CLI::App& app, dump_options& o, action& chosen) {
     auto& c = add_command(
         app, "dump", "Any file of mailfs as readable lines",
-        R"(Reads logs (log.N), snapshots (index.N) and files of mail bodies (m.*, or one a message), told by how they begin. Each line
+        R"(Reads logs (log.N), snapshots (index.N), files of mail bodies (m.*, or one a message), caches and marks, told by how they begin. Each line
 has the offset, what stands there, and what it says; operations of a transaction stand below it. Damage is a line too, and
 what lies behind it is read on. Nothing is changed.
 
@@ -150,12 +150,12 @@ void add_backup(CLI::App& app, backup_options& o, action& chosen) {
         R"(Copies each account: its tree, its mailboxes, its mail, and again what changed in between, until the copy is what a store
 could have been at one moment that is not before the start. TARGET is a store of its own then: `mailfsctl verify TARGET`, or a
 server with it as its root. Repeating it copies only what is new: files only ever grow. What is gone from DATA stays in
-TARGET until --prune. A file that grew is compared with its copy first, whole.
+TARGET until --prune, but for logs that went before their ends were copied: newer ones replace them. A file that grew is compared with its copy first, whole.
 
 rsync does nearly the same in three calls, in this order (docs/mailfsctl.md):
-  rsync -a --exclude='/**/box/' --exclude='/**/mail/' DATA/ TARGET
-  rsync -a --exclude='/**/tree/' --exclude='/**/mail/' DATA/ TARGET
-  rsync -a --exclude='/**/tree/' --exclude='/**/box/' DATA/ TARGET
+  rsync -a --delete-delay --exclude='/**/box/' --exclude='/**/mail/' DATA/ TARGET
+  rsync -a --delete-delay --exclude='/**/tree/' --exclude='/**/mail/' DATA/ TARGET
+  rsync -a --delete-delay --exclude='/**/tree/' --exclude='/**/box/' DATA/ TARGET
 
 Example:
   mailfsctl backup /srv/mail /backup/mail)",
@@ -166,7 +166,103 @@ Example:
     add_quiet(c, o.quiet);
 }
 
+void add_verify(CLI::App& app, verify_options& o, action& chosen) {
+    auto& c = add_command(
+        app, "verify", "Every checksum and every reference, across indexes, mail files and the tree",
+        R"(Reads everything and changes nothing; servers may go on. Each finding is a line: how bad it is, file, offset, what.
+  note    worth knowing, and nothing is wrong
+  damage  bytes that are not as they should be, but what they told is known from elsewhere
+  loss    something that was acknowledged is not to be had
+The exit status is 1 when there is damage or loss.
+
+Examples:
+  mailfsctl verify /srv/mail
+  mailfsctl verify /srv/mail alice --json)",
+        chosen, [&o] { return verify(o); });
+    add_data(c, o.where);
+    c.add_option("ACCOUNT", o.account, "One account; else all")->option_text(" ");
+    c.add_flag("--json", o.json, "An object for each finding and each account, one a line");
+    c.add_flag("--quiet", o.quiet, "Damage and loss alone, no bar, no summary");
+}
+
+void add_rebuild(CLI::App& app, rebuild_command& o, action& chosen) {
+    auto& c = add_command(
+        app, "rebuild", "Brings back what logs, snapshots and mail files still tell",
+        R"(Makes an account whole again, as far as its files tell: the tree, then each mailbox. What can be opened is left as it is, but for
+messages that its log lost. UIDs and flags come from any log or snapshot that is left; messages that only mail files know
+come back as new ones. What came back and what was lost is told; the exit status is 1 when messages were lost.
+
+Stop the account's sessions first, and take a backup: the report is all that tells what was.
+
+Examples:
+  mailfsctl rebuild /srv/mail alice
+  mailfsctl rebuild /srv/mail alice --homeless-to "Lost and found")",
+        chosen, [&o] { return rebuild(o); });
+    add_data(c, o.where);
+    c.add_option("ACCOUNT", o.account, "Which account")->required()->option_text(" ");
+    c.add_option("--mailbox", o.mailbox, "Of the mailboxes this one alone")->option_text("NAME");
+    c.add_option("--homeless-to", o.homeless_to, "Where messages go that no mailbox has")->option_text("NAME");
+    c.add_flag("--expunged-too", o.expunged_too, "With them those that are known to be expunged");
+    c.add_flag("--remove-old", o.remove_old, "Remove the damaged logs and snapshots that a new one replaced");
+    c.add_option("--settle", o.settle_seconds, "Younger bodies are left to who may be delivering them [60]")
+        ->option_text("SECONDS");
+    c.add_flag("--quiet", o.quiet, "No progress bar");
+}
+
+void add_purge(CLI::App& app, purge_command& o, action& chosen) {
+    auto& c = add_command(
+        app, "purge", "Gives back the space of mail that no mailbox refers to",
+        R"(Looks at an account twice, the grace period apart: what was out of use both times is removed, and files that are mostly out
+of use are written anew. So the first run only looks, and a later one removes; run it by a timer. Servers may go on. The
+grace period has to be the same as the servers' (3600); 0 is for who has the store alone, and does all at once.
+
+Examples:
+  mailfsctl purge /srv/mail
+  mailfsctl purge /srv/mail alice --grace 0       no server runs)",
+        chosen, [&o] { return purge(o); });
+    add_data(c, o.where);
+    c.add_option("ACCOUNT", o.account, "One account; else all")->option_text(" ");
+    c.add_option("--grace", o.grace_seconds, "Between two looks [3600]")
+        ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 32))
+        ->option_text("SECONDS");
+    c.add_option("--dead-percent", o.dead_percent, "A file is written anew when more of it is out of use; 100: none is [50]")
+        ->check(CLI::Range(0U, 100U))
+        ->option_text("N");
+    add_quiet(c, o.quiet);
+}
+
+void add_as_of(CLI::App& app, as_of_options& o, action& chosen) {
+    auto& c = add_command(
+        app, "as-of", "A mailbox as it was: listed, exported, or what was expunged since brought back",
+        R"(WHEN is a time (2026-11-23, "2026-11-23 22:15", 2026-11-23T22:15:00Z, "2h ago", @1700000000; local time where no zone is named) or
+a MODSEQ as a bare number. Without it: how far back the past is kept. Bodies are there until a purge removes them.
+
+Examples:
+  mailfsctl as-of /srv/mail alice INBOX                            how far back
+  mailfsctl as-of /srv/mail alice INBOX "1h ago" --gone            what was expunged since
+  mailfsctl as-of /srv/mail alice INBOX "1h ago" --gone --undo     brings it back, under new UIDs
+  mailfsctl as-of /srv/mail alice INBOX 2026-11-01 --export old)",
+        chosen, [&o] { return as_of(o); });
+    add_data(c, o.where);
+    c.add_option("ACCOUNT", o.account, "Whose mail")->required()->option_text(" ");
+    c.add_option("MAILBOX", o.mailbox, "Which mailbox")->required()->option_text(" ");
+    c.add_option("WHEN", o.when, "A time or a MODSEQ")->option_text(" ");
+    c.add_option("--uids", o.uids, "Of these alone, like 3:7,9")->option_text("SET");
+    c.add_flag("--gone", o.gone, "Of those alone that are gone now");
+    auto* const undo = c.add_flag("--undo", o.undo, "Bring those back that are gone now");
+    c.add_option("--export", o.target, "Write them to a Maildir or an mbox file")->option_text("TARGET")->excludes(undo);
+    c.add_option("--as", o.kind, "What to write [maildir]")
+        ->check(CLI::IsMember({"maildir", "mbox"}))
+        ->option_text("maildir|mbox");
+    c.add_flag("--json", o.json, "An object for each line");
+    add_quiet(c, o.quiet);
+}
+
 struct all_options {
+    verify_options verify;
+    rebuild_command rebuild;
+    purge_command purge;
+    as_of_options as_of;
     backup_options backup;
     info_options info;
     dump_options dump;
@@ -187,6 +283,10 @@ int main(int argc, char** argv) {
     add_import(app, o.import, chosen);
     add_export(app, o.export_, chosen);
     add_backup(app, o.backup, chosen);
+    add_verify(app, o.verify, chosen);
+    add_rebuild(app, o.rebuild, chosen);
+    add_purge(app, o.purge, chosen);
+    add_as_of(app, o.as_of, chosen);
     try {
         app.parse(argc, argv);
     } catch (CLI::ParseError const& e) {

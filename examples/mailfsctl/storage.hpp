@@ -89,6 +89,9 @@ public:
 
 /// `make`: a directory that is not there is made. Throws cannot_run, with what to do.
 std::unique_ptr<storage> open_storage(data_options const& where, bool make);
+/// "multi" or "single". `make`: as above.
+std::string format_of(data_options const& where, bool make);
+cannot_run no_such_account(std::string const& name);
 /// The account, or cannot_run.
 std::unique_ptr<account_access> account_of(storage& all, std::string const& name);
 

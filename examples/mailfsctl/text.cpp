@@ -64,7 +64,8 @@ std::string readable_time(std::uint64_t seconds) {
 
 std::string counted(std::uint64_t number, std::string_view noun) {
     if (number == 1) return fmt::format("1 {}", noun);
-    return fmt::format("{} {}{}", grouped(number), noun, noun.ends_with('x') || noun.ends_with('s') ? "es" : "s");
+    if (noun.ends_with("ry")) return fmt::format("{} {}ies", grouped(number), noun.substr(0, noun.size() - 1));
+    return fmt::format("{} {}{}", grouped(number), noun, noun.ends_with('x') ? "es" : "s");
 }
 
 std::string printable(std::string_view bytes) {

@@ -3,6 +3,7 @@
 
 #include "mapped_file.hpp"
 
+#include <mailfs/format/log_record.hpp>
 #include <mailfs/types/bytes.hpp>
 
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <memory>
 #include <system_error>
@@ -44,6 +46,11 @@ void copy_rights(int file, std::string const& original) {
     if (::geteuid() == 0 && ::fchown(file, about.st_uid, about.st_gid) != 0) return;
 }
 
+/// A snapshot tells what logs told that may be gone; other files, such as caches, tell nothing.
+bool takes_away(std::string_view name, mailfs::bytes_view bytes, std::uint64_t known) {
+    return name.starts_with("index.") || (name.starts_with("log.") && removes_messages(bytes, known));
+}
+
 class descriptor {
 public:
     descriptor(std::string const& path, int flags) : number_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {
@@ -57,6 +64,25 @@ public:
 private:
     int number_;
 };
+
+std::string const mailfs_log = "log.";
+
+std::optional<std::uint64_t> log_number(std::string_view name) {
+    std::uint64_t n = 0;
+    if (!name.starts_with(mailfs_log)) return std::nullopt;
+    name.remove_prefix(mailfs_log.size());
+    auto const [end, ec] = std::from_chars(name.data(), name.data() + name.size(), n);
+    return ec == std::errc{} && end == name.data() + name.size() ? std::optional(n) : std::nullopt;
+}
+
+/// Where its header says that the log before has its seal; beyond all files where it tells nothing.
+std::uint64_t seal_before(std::string const& log) {
+    mapped_file const file(log);
+    if (file.bytes().size() < sizeof(mailfs::format::log_header)) return std::uint64_t{1} << 62;
+    auto const header = mailfs::format::load<mailfs::format::log_header>(file.bytes());
+    return header.checksum == mailfs::format::log_header_checksum(header) ? std::uint64_t{header.seal_offset}
+                                                                          : std::uint64_t{1} << 62;
+}
 
 /// Nothing: it went.
 std::unique_ptr<mapped_file> map_if_there(std::string const& path) {
@@ -100,16 +126,42 @@ directory_copied copier::directory(std::string const& path) {
     directory_copied out;
     for (int i = 0; i < directory_tries; ++i) {
         bool gone = false;
-        for (auto const& name : stable_list(path)) {
+        auto const names = stable_list(path);
+        for (auto const& name : names) {
             auto const made = file(path + '/' + name, &out.removes);
             gone = gone || made == outcome::gone;
             out.changed = out.changed || made == outcome::copied;
         }
         out.there = kind_of(source_ + '/' + path) == entry_kind::directory;
+        if (!gone) drop_cut_logs(path, names);
         if (!gone || !out.there) return out;
         out.removes = true;
     }
     fail(EBUSY, source_ + '/' + path);
+}
+
+void copier::drop_cut_logs(std::string const& path, std::vector<std::string> const& names) {
+    auto const in_source = [&](std::string const& name) { return std::binary_search(names.begin(), names.end(), name); };
+    auto const directory = target_ + '/' + path + '/';
+    std::vector<log_copy> logs;
+    std::vector<std::string> snapshots;
+    bool all_there = true;
+    for (auto const& e : list_directory(directory)) {
+        if (e.name.starts_with("index.")) snapshots.push_back(e.name);
+        auto const n = log_number(e.name);
+        if (!n) continue;
+        logs.push_back({*n, facts_of(directory + e.name)->size, 0, in_source(e.name)});
+        all_there = all_there && logs.back().in_source;
+    }
+    if (all_there) return;
+    for (auto& l : logs) l.seal_offset = seal_before(directory + mailfs_log + std::to_string(l.number));
+    std::sort(logs.begin(), logs.end(), [](log_copy const& a, log_copy const& b) { return a.number < b.number; });
+    for (auto const n : cut_logs(logs))
+        for (auto const& name : {mailfs_log + std::to_string(n), "index." + std::to_string(n)})
+            if (!in_source(name) && ::unlink((directory + name).c_str()) == 0) ++totals_.files_removed;
+    for (auto const& name : snapshots)  // of a log that went before
+        if (!in_source(name) && kind_of(directory + mailfs_log + name.substr(6)) == entry_kind::none)
+            ::unlink((directory + name).c_str());
 }
 
 void copier::collect(std::string const& path, std::vector<std::string>& out) const {
@@ -154,6 +206,7 @@ copier::outcome copier::file(std::string const& path, bool* removes) {
     if (!facts) return outcome::gone;
     auto const copy = facts_of(to);
     ++totals_.files;
+    met_.insert(path);
     if (step_for(*facts, copy) == copy_step::keep) return outcome::kept;
     auto const bytes = map_if_there(from);
     if (!bytes) return outcome::gone;
@@ -175,8 +228,7 @@ copier::outcome copier::file(std::string const& path, bool* removes) {
     ++totals_.files_copied;
     totals_.bytes_copied += text.size() - known;
     bar_->advance(text.size() - known);
-    if (removes != nullptr)
-        *removes = *removes || !name_of(path).starts_with("log.") || removes_messages(bytes->bytes(), known);
+    if (removes != nullptr) *removes = *removes || takes_away(name_of(path), bytes->bytes(), known);
     return outcome::copied;
 }
 
@@ -207,15 +259,21 @@ void copier::settle() {
     unsettled_.clear();
 }
 
+void copier::begin_pass(std::string const& path) {
+    auto const first = met_.lower_bound(path + '/');
+    auto last = first;
+    while (last != met_.end() && last->starts_with(path + '/')) ++last;
+    met_.erase(first, last);
+}
+
 void copier::prune(std::string const& path) {
     for (auto const& e : list_directory(target_ + '/' + path)) {
-        auto const inner = path.empty() ? e.name : path + '/' + e.name;
+        auto const inner = path + '/' + e.name;
         auto const full = target_ + '/' + inner;
-        auto const original = kind_of(source_ + '/' + inner);
         if (e.is_directory) {
             prune(inner);
-            if (original != entry_kind::directory && ::rmdir(full.c_str()) != 0) fail(errno, full);
-        } else if (original == entry_kind::none) {
+            ::rmdir(full.c_str());  // when nothing is left in it
+        } else if (!met_.contains(inner)) {
             if (::unlink(full.c_str()) != 0) fail(errno, full);
             ++totals_.files_removed;
         }

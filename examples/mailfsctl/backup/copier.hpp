@@ -7,6 +7,7 @@
 #include "progress.hpp"
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,7 +31,7 @@ public:
     copier(std::string source, std::string target, progress& bar)
         : source_(std::move(source)), target_(std::move(target)), bar_(&bar) {}
 
-    /// The files directly in a directory of a log.
+    /// The files directly in a directory of a log. Logs that were cut (plan.hpp) are removed from the copy.
     directory_copied directory(std::string const& path);
     /// All files below it, at any depth. `except`: names directly in it that are left out.
     void below(std::string const& path, std::vector<std::string> const& except = {});
@@ -40,7 +41,9 @@ public:
 
     /// What was copied is put on stable storage, and then the copies get their originals' times.
     void settle();
-    /// Removes from the target what is not in the source.
+    /// What directory() and below() meet from now on is what the copy is made of: before each pass.
+    void begin_pass(std::string const& path);
+    /// Removes from the copy what it is not made of. Not what is gone from the source by now: records may name it.
     void prune(std::string const& path);
 
     copy_totals const& totals() const noexcept { return totals_; }
@@ -50,6 +53,7 @@ private:
 
     std::vector<std::string> stable_list(std::string const& path) const;
     outcome file(std::string const& path, bool* removes);
+    void drop_cut_logs(std::string const& path, std::vector<std::string> const& names);
     void replace(std::string const& path, std::string_view bytes);
     void append(std::string const& path, std::string_view bytes);
     void collect(std::string const& path, std::vector<std::string>& out) const;
@@ -57,6 +61,7 @@ private:
     std::string source_, target_;
     progress* bar_;
     copy_totals totals_;
+    std::set<std::string> met_;                                    // paths of files
     std::vector<std::pair<std::string, std::int64_t>> unsettled_;  // path, time of the original
 };
 

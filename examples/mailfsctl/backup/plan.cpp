@@ -45,6 +45,18 @@ bool removes_messages(mailfs::bytes_view log, std::uint64_t known) {
     return false;
 }
 
+std::vector<std::uint64_t> cut_logs(std::vector<log_copy> const& logs) {
+    std::vector<std::uint64_t> out;
+    bool leads_on = true;
+    for (auto i = logs.size(); i-- > 0;) {
+        bool const newest = i + 1 == logs.size();
+        leads_on = leads_on && (newest || (logs[i].number + 1 == logs[i + 1].number &&
+                                           logs[i + 1].seal_offset + f::record_size(0) <= logs[i].size));
+        if ((!leads_on || newest) && !logs[i].in_source) out.push_back(logs[i].number);
+    }
+    return out;
+}
+
 bool is_passed_over(std::string_view name) { return name.starts_with('.'); }
 
 bool all_are_left(std::vector<std::string> const& before, std::vector<std::string> const& after) {

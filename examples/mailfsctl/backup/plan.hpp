@@ -39,6 +39,18 @@ copy_step step_for(file_facts const& source, std::optional<file_facts> const& co
 /// Whether what the log has beyond its first `known` bytes takes messages out of the mailbox, or can't be told.
 bool removes_messages(mailfs::bytes_view log, std::uint64_t known);
 
+/// A log in the copy, by its number.
+struct log_copy {
+    std::uint64_t number = 0;
+    std::uint64_t size = 0;
+    std::uint64_t seal_offset = 0;  ///< of the log before, as this one's header tells
+    bool in_source = false;
+};
+/// Numbers of logs that went from the source before their ends were copied, and of those behind which one is missing: what
+/// they told stands in later snapshots, and a log without its end would pass for a damaged one. `logs` ascend. Logs that are
+/// whole and lead up to the newest stay: they tell the past.
+std::vector<std::uint64_t> cut_logs(std::vector<log_copy> const& logs);
+
 /// Names that a copy leaves out: files in the making.
 bool is_passed_over(std::string_view name);
 

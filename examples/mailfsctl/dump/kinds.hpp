@@ -16,6 +16,8 @@ void dump_log(mailfs::bytes_view file, std::string_view of, dump_writer& out);
 void dump_mailbox_snapshot(mailfs::bytes_view file, dump_writer& out);
 void dump_tree_snapshot(mailfs::bytes_view file, dump_writer& out);
 void dump_dbox(mailfs::bytes_view file, dump_writer& out);
+void dump_cache(mailfs::bytes_view file, dump_writer& out);
+void dump_mark(mailfs::bytes_view file, dump_writer& out);
 
 /// What a transaction's payload holds.
 std::vector<dump_entry> mailbox_operations(mailfs::bytes_view payload);

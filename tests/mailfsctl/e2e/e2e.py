@@ -14,9 +14,11 @@ import program  # noqa: E402
 
 program.PROGRAM = sys.argv.pop(1)
 client.PROGRAM = program.IMAPD = sys.argv.pop(1)
+from test_backup import *  # noqa: E402,F401,F403
 from test_dump import *  # noqa: E402,F401,F403
 from test_exchange import *  # noqa: E402,F401,F403
 from test_info import *  # noqa: E402,F401,F403
+from test_repair import *  # noqa: E402,F401,F403
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -75,6 +75,25 @@ class Dump(Case):
         self.assertEqual(sorted(m["size"] for m in messages), sorted(len(numbered(n)) for n in range(4)))
         self.assertTrue(all(m["body_sound"] for m in messages))
 
+    def test_every_golden_file_is_read(self):
+        golden = pathlib.Path(__file__).resolve().parents[2] / "format" / "golden"
+        magics = (b"mfsLOG", b"mfsIDX", b"mfsTREE", b"\x89mdbox", b"mfsCCH", b"\x89mmark")
+        files = [f for f in sorted(golden.glob("**/*")) if f.is_file() and f.read_bytes().startswith(magics)]
+        self.assertTrue(files)
+        for file in files:
+            with self.subTest(file=file):
+                entries = json_lines("dump", "--json", file)
+                self.assertIn("header", [e["type"] for e in entries])
+
+    def test_a_mark_is_spelled_out(self):
+        with client_server(self.store) as server, server.selected() as c:
+            c.ok("STORE 1:* +FLAGS (\\Deleted)")
+            c.ok("EXPUNGE")
+        ctl("purge", self.store, "--quiet")
+        entries = self.entries("marks/*")
+        self.assertEqual(entries[0]["kind"], "mark of a purge")
+        self.assertTrue(any(e["type"] == "marked" and e["live"] < e["size"] for e in entries))
+
     def test_other_files_are_told(self):
         (self.folder / "x").write_text("hello")
         self.assertIn("no file of mailfs", ctl("dump", self.folder / "x", code=1))
