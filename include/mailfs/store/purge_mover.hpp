@@ -167,6 +167,12 @@ private:
     // False: bodies that nobody referred to yet were so for so long that another purge may have taken them. Where the messages
     // were before is no place to go back to, for it may be out of use for long by another's work: once more, then.
     asio::awaitable<bool> move(std::span<reference const> refer) {
+        std::map<guid, std::shared_ptr<Index>> indexes;  // opened before the clock runs
+        for (auto const& r : refer)
+            if (!indexes.contains(r.box)) {
+                auto index = co_await borrow(r.box);
+                indexes.emplace(r.box, std::move(index));
+            }
         auto const begun_ms = core_->services->host.now_ms();
         std::vector<mail_to_write> mails;
         for (auto const& b : bodies_) mails.push_back({b.id, b.received_ms, b.bytes, b.mailbox, b.written_ms});
@@ -176,9 +182,9 @@ private:
             for (std::size_t i = 0; i < bodies_.size(); ++i)
                 if (bodies_[i].id == r.id && bodies_[i].from == r.where) news[r.box].relocate(r.uid, r.id, places[i]);
         for (auto const& [id, transaction] : news) {
-            auto const index = co_await borrow(id);
-            if (core_->services->is_late(begun_ms)) co_return false;
+            auto const index = indexes.at(id);
             if (!index) continue;
+            if (core_->services->is_late(begun_ms)) co_return false;
             auto const operations = transaction.bytes();
             co_await index->propose(operations, durability::stored);
         }
