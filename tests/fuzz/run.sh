@@ -41,7 +41,7 @@ fuzz() {  # TARGET
         -artifact_prefix="$work/findings/$1-" "$work/corpus/$1" "$kept" >"$work/$1.log" 2>&1
     status=$?
     echo "$1: $(sed -n 's/^stat::number_of_executed_units: */executions /p' "$work/$1.log"), $(grep -oE 'cov: [0-9]+ ft: [0-9]+' "$work/$1.log" | tail -n 1)," \
-        "$([ $status -eq 0 ] && echo no finding || echo "FINDING, see $work/$1.log")"
+        "$(case $status in 0) echo no finding ;; 72) echo "interrupted, no finding so far" ;; *) echo "FINDING, see $work/$1.log" ;; esac)"
     return $status
 }
 failed=0 count=0 running=""
