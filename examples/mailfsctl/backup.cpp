@@ -70,8 +70,9 @@ private:
         return o.data;
     }
     static std::string made_target(backup_options const& o) {
+        auto const source = std::filesystem::canonical(checked_source(o));
         make_directories(o.target);
-        auto const source = std::filesystem::canonical(o.data), target = std::filesystem::canonical(o.target);
+        auto const target = std::filesystem::canonical(o.target);
         auto const holds = [](auto const& outer, auto const& inner) {
             return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
         };

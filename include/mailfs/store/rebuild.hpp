@@ -133,7 +133,7 @@ private:
 /// process that writes to a log that can't be opened any more is made to look for the new one. Throws bad_name, not_found
 /// when there is no such account, newer_version (what is newer is left alone), busy, and what the filesystem throws.
 template <class Index, message_format Format>
-asio::awaitable<rebuild_report> rebuild(store<Index, Format>& in, std::string account_name, rebuild_options options = {},
+asio::awaitable<rebuild_report> rebuild(store<Index, Format>& in, std::string account_name, rebuild_options options,
                                         std::optional<std::string> only = std::nullopt) {
     auto directory = in.directory_of(account_name);
     auto fs = in.services()->fs;
@@ -146,6 +146,11 @@ asio::awaitable<rebuild_report> rebuild(store<Index, Format>& in, std::string ac
     auto report = co_await rebuilder.run(std::move(only));
     in.forget(account_name);
     co_return report;
+}
+/// The same by default. An overload, since g++ 12 spoils a default argument that owns something in a co_await expression.
+template <class Index, message_format Format>
+asio::awaitable<rebuild_report> rebuild(store<Index, Format>& in, std::string account_name) {
+    return rebuild(in, std::move(account_name), rebuild_options{});
 }
 
 }  // namespace mailfs

@@ -96,9 +96,13 @@ asio::awaitable<lived<On>> live(recovery_fixture<On>& f) {
 }
 
 template <class On>
-asio::awaitable<rebuild_report> rebuild_alice(recovery_fixture<On>& f, rebuild_options options = {}) {
+asio::awaitable<rebuild_report> rebuild_alice(recovery_fixture<On>& f, rebuild_options options) {
     auto s = f.open();
     co_return co_await rebuild(s, std::string("alice"), options);
+}
+template <class On>
+asio::awaitable<rebuild_report> rebuild_alice(recovery_fixture<On>& f) {
+    return rebuild_alice(f, rebuild_options{});
 }
 template <class On>
 asio::awaitable<box_state> look_again(recovery_fixture<On>& f) {

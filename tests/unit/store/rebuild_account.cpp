@@ -58,10 +58,14 @@ asio::awaitable<std::string> text_of_alice(recovery_fixture<On>& f) {
     co_return co_await text_of_account(alice);
 }
 template <class On>
-asio::awaitable<rebuild_report> rebuild_alice(recovery_fixture<On>& f, rebuild_options options = {}) {
+asio::awaitable<rebuild_report> rebuild_alice(recovery_fixture<On>& f, rebuild_options options) {
     f.host.in().now_ms += 3'600'000;
     auto s = f.open();
     co_return co_await rebuild(s, std::string("alice"), options);
+}
+template <class On>
+asio::awaitable<rebuild_report> rebuild_alice(recovery_fixture<On>& f) {
+    return rebuild_alice(f, rebuild_options{});
 }
 template <class On>
 asio::awaitable<std::string> losses(recovery_fixture<On>& f) {
