@@ -122,7 +122,7 @@ public:
 
     /// Makes the log of a mailbox that no tree names yet; until one does it is an orphan that harms nobody. The name is for
     /// rebuild() alone, should the tree be lost.
-    asio::awaitable<void> make_mailbox(guid id, std::uint32_t uid_validity, std::string name) {
+    asio::awaitable<void> make_mailbox(guid id, std::uint32_t uid_validity, std::string name = {}) {
         Index fresh(services->fs, box_directory(id), services->replication, services->options.log);
         format::mailbox_transaction first;
         first.raise(uid_validity, 0);
