@@ -10,7 +10,8 @@
 #   TEST...         Meson tests to run, by name; otherwise all of them
 #
 # CC and CXX choose the compiler. What takes long has its budget in the environment: MAILFS_KILLS, MAILFS_COMPILE_RUNS,
-# MAILFS_LOG_MODEL_SCHEDULES, MAILFS_MODEL_STEPS, MAILFS_CRASH_POINTS, MAILFS_PROCESS_KILLS; the tests say what each means.
+# MAILFS_LOG_MODEL_SCHEDULES, MAILFS_MODEL_STEPS, MAILFS_CRASH_POINTS, MAILFS_PROCESS_KILLS,
+# MAILFS_DAMAGE_STRIDE, MAILFS_VERIFY_STRIDE, MAILFS_PURGE_SEEDS; the tests say what each means.
 cd "$(dirname "$0")/.." || exit 1
 
 sanitize="" build="" optimization=1
@@ -56,8 +57,9 @@ meson compile -C "$build" $only </dev/null || fail "It does not build (see above
 
 rm -f "$build/meson-logs/testlog.json"
 export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
-if [ -n "$sanitize" ]; then  # several times slower: fewer random schedules unless told otherwise
-    export MAILFS_LOG_MODEL_SCHEDULES="${MAILFS_LOG_MODEL_SCHEDULES:-200}" MAILFS_CRASH_POINTS="${MAILFS_CRASH_POINTS:-1000}"
+if [ -n "$sanitize" ]; then  # several times slower: fewer random schedules and damaged bits unless told otherwise
+    export MAILFS_LOG_MODEL_SCHEDULES="${MAILFS_LOG_MODEL_SCHEDULES:-100}" MAILFS_CRASH_POINTS="${MAILFS_CRASH_POINTS:-1000}"
+    export MAILFS_DAMAGE_STRIDE="${MAILFS_DAMAGE_STRIDE:-7}" MAILFS_VERIFY_STRIDE="${MAILFS_VERIFY_STRIDE:-101}"
 fi
 # Time limits are for hangs: a busy machine, or a build without optimisation, is no failure.
 meson test -C "$build" --no-rebuild --timeout-multiplier "$([ -n "$sanitize" ] && echo 6 || echo 3)" --print-errorlogs "$@" </dev/null
