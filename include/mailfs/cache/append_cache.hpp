@@ -4,6 +4,7 @@
 
 #include <mailfs/cache/message_cache.hpp>
 #include <mailfs/config.hpp>
+#include <mailfs/detail/numbered_name.hpp>
 #include <mailfs/detail/turns.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/cache_record.hpp>
@@ -14,7 +15,6 @@
 #include <asio/awaitable.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -114,13 +114,8 @@ private:
     asio::awaitable<std::vector<std::uint64_t>> numbers() {
         std::vector<std::uint64_t> found;
         auto const names = co_await fs_.list(directory_);
-        for (std::string_view name : names) {
-            std::uint64_t n = 0;
-            if (!name.starts_with("cache.")) continue;
-            name.remove_prefix(6);
-            auto const [end, ec] = std::from_chars(name.data(), name.data() + name.size(), n);
-            if (ec == std::errc{} && end == name.data() + name.size() && n > 0 && name.front() != '0') found.push_back(n);
-        }
+        for (auto const& name : names)
+            if (auto const n = detail::number_in(name, "cache.")) found.push_back(*n);
         std::sort(found.begin(), found.end());
         co_return found;
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/detail/numbered_name.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/fs/filesystem.hpp>
@@ -10,7 +11,6 @@
 #include <asio/awaitable.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -52,19 +52,11 @@ struct log_names {
 /// Other names are ignored.
 template <filesystem Fs>
 asio::awaitable<log_names> list_logs(Fs& fs, std::string_view directory) {
-    auto number = [](std::string_view name, std::string_view prefix) -> std::optional<std::uint64_t> {
-        std::uint64_t n = 0;
-        if (!name.starts_with(prefix)) return std::nullopt;
-        name.remove_prefix(prefix.size());
-        auto const [end, ec] = std::from_chars(name.data(), name.data() + name.size(), n);
-        bool const whole = ec == std::errc{} && end == name.data() + name.size() && n > 0 && name.front() != '0';
-        return whole ? std::optional(n) : std::nullopt;
-    };
     log_names names;
     auto const entries = co_await fs.list(directory);
     for (auto const& entry : entries) {
-        if (auto const n = number(entry, "log.")) names.logs.push_back(*n);
-        if (auto const n = number(entry, "index.")) names.snapshots.push_back(*n);
+        if (auto const n = detail::number_in(entry, "log.")) names.logs.push_back(*n);
+        if (auto const n = detail::number_in(entry, "index.")) names.snapshots.push_back(*n);
     }
     std::sort(names.logs.begin(), names.logs.end());
     std::sort(names.snapshots.begin(), names.snapshots.end());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/detail/numbered_name.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/dbox_mark.hpp>
 #include <mailfs/fs/filesystem.hpp>
@@ -10,7 +11,6 @@
 #include <asio/awaitable.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -86,12 +86,8 @@ private:
     asio::awaitable<void> look() {
         numbers_.clear();
         auto const names = co_await fs_.list(directory_);
-        for (auto const& name : names) {
-            std::uint64_t n = 0;
-            auto const [end, ec] = std::from_chars(name.data(), name.data() + name.size(), n);
-            bool const whole = ec == std::errc{} && end == name.data() + name.size() && n > 0 && n < ~std::uint64_t{0} && name.front() != '0';
-            if (whole) numbers_.push_back(n);
-        }
+        for (auto const& name : names)
+            if (auto const n = number_in(name, "")) numbers_.push_back(*n);
         std::sort(numbers_.begin(), numbers_.end());
     }
 
