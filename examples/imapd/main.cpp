@@ -66,7 +66,7 @@ void describe(CLI::App& app, choices& c) {
         ->check(CLI::Range(std::size_t{1024}, std::size_t{256} << 20))
         ->option_text("BYTES");
     app.add_option("--rotate-size", c.options.rotate_size,
-                   "Length of a mailbox's log from which on a new one is begun [65536]")
+                   "Length of a mailbox's log from which on a new one is begun [2097152]")
         ->check(CLI::Range(std::uint64_t{256}, std::uint64_t{1} << 40))
         ->option_text("BYTES");
     app.add_option("--purge-interval", c.options.purge_interval,

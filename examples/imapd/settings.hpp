@@ -7,6 +7,7 @@
 
 #include <mailfs/config.hpp>
 #include <mailfs/fs/filesystem.hpp>
+#include <mailfs/log/log_options.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -29,7 +30,7 @@ struct options {
     std::string lmtp_endpoint = "127.0.0.1:1024";
     bool stored = true;  ///< --durability stored
     unsigned threads = 2;
-    std::uint64_t rotate_size = 64 * 1024;
+    std::uint64_t rotate_size = mailfs::log_options{}.rotate_size_min;
     double purge_interval = 5;  ///< seconds; 0: never
     double grace = 3600;        ///< seconds
     double history = 0;         ///< seconds
