@@ -4,8 +4,8 @@
 
     compile_cost.py INCLUDE_DIRECTORY COMPILER...
 
-Compiles both in turns, takes the least processor time and peak memory of each (what else runs only adds to them), and prints compile.time.ratio and
-compile.memory.ratio. Fails above MAILFS_COMPILE_RATIO_MAX (2.0). MAILFS_COMPILE_RUNS (9) is the number of turns.
+Compiles both in turns, takes the least processor time and peak memory of each (what else runs only adds to them), and
+prints compile.time.ratio and compile.memory.ratio. Fails above MAILFS_COMPILE_RATIO_MAX (2.0). MAILFS_COMPILE_RUNS (9) is the number of turns.
 Without the umbrella header it is skipped (exit code 77).
 """
 
