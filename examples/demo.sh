@@ -19,7 +19,7 @@ sh "$source/tests/install_deps.sh" demo
 if [ ! -f "$build/build.ninja" ]; then
     echo "Setting up the build in $build"
     log=$(mktemp)
-    meson setup "$build" "$source" -Doptimization=2 -Ddebug=false -Dwerror=false -Dtests=false -Dbench=false </dev/null >"$log" 2>&1 || {
+    meson setup "$build" "$source" -Doptimization=2 -Ddebug=false -Dtests=false -Dbench=false </dev/null >"$log" 2>&1 || {
         cat "$log"
         rm "$log"
         exit 1

@@ -34,14 +34,14 @@ case ${CXX:-} in *clang++-16*) clang=clang ;; *) clang="" ;; esac
 sh tests/install_deps.sh tests $clang || fail "The tests cannot be built without these."
 
 if [ ! -f "$build/build.ninja" ]; then
-    args="-g1" more=""  # line numbers are all that a backtrace needs
+    args="-g1" more="" werror=true  # line numbers are all that a backtrace needs
     if [ -n "$sanitize" ]; then
         args="$args -fno-sanitize-recover=all"
         more="-Db_sanitize=address,undefined -Db_lundef=false -Dexamples=false -Dbench=false"
-        [ -n "$clang" ] || more="$more -Dwerror=false"  # GCC sees warnings then that are not there
+        [ -n "$clang" ] || werror=false  # GCC sees warnings then that are not there
     fi
     # shellcheck disable=SC2086  # a list of words
-    meson setup "$build" -Doptimization="$optimization" -Ddebug=false -Dcpp_args="$args" $more </dev/null ||
+    meson setup "$build" -Doptimization="$optimization" -Ddebug=false -Dwerror="$werror" -Dcpp_args="$args" $more </dev/null ||
         fail "Meson cannot set up $build (see above)."
 fi
 

@@ -9,7 +9,7 @@ namespace mailfs {
 struct log_options {
     std::uint64_t rotate_size_min = 2U << 20;   ///< bytes; a log is not sealed before it is this long: replay takes some
                                                 ///< milliseconds, a rotation with its five syncs as many and more
-    std::uint32_t rotate_share = 2;             ///< nor before it has 1/rotate_share of the snapshot's bytes,
+    std::uint32_t rotate_share = 1;             ///< nor before it has 1/rotate_share of the snapshot's bytes,
     std::uint64_t rotate_size_max = 16U << 20;  ///< unless it is this long
     std::uint32_t generations_kept = 1;         ///< older logs with their snapshots that stay beside the newest
     std::uint64_t history_ms = 0;               ///< and those that were in use within this time stay too, so that the

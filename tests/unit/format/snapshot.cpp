@@ -20,7 +20,7 @@ struct alignas(64) line {
 /// Bytes at an address like a mapping's.
 struct aligned_copy {
     explicit aligned_copy(bytes_view in) : lines((in.size() + 63) / 64), size(in.size()) {
-        if (!in.empty()) std::memcpy(lines.data(), in.data(), in.size());
+        std::copy(in.begin(), in.end(), span().begin());
     }
     std::span<std::byte> span() { return {lines.empty() ? nullptr : lines.front().bytes, size}; }
     std::vector<line> lines;
