@@ -62,7 +62,7 @@ inline void encode_stream(std::vector<std::byte>& out, stream_state const& s) {
 inline std::optional<stream_state> decode_stream(bytes_view& bytes) {
     if (bytes.size() < sizeof(stream_header)) return std::nullopt;
     auto const h = load<stream_header>(bytes);
-    if (h.seen_count > stream_state::origins_max || h.retired_count > stream_state::nodes_max) return std::nullopt;
+    if (h.seen_count > stream_state::origins_max || h.retired_count > stream_state::nodes_max || h.epoch > epoch_max) return std::nullopt;
     auto const size = sizeof h + h.seen_count * sizeof(seen_record) + h.retired_count * sizeof(retired_record);
     if (bytes.size() < size) return std::nullopt;
     stream_state s;

@@ -78,6 +78,7 @@ inline void check_log_header(format::log_header const& h, std::size_t size, std:
     if (h.major > format::log_major) throw error(errc::newer_version, name, 8, "log format " + std::to_string(h.major));
     if ((h.features_required & ~format::log_features_known) != 0) throw error(errc::newer_version, name, 48, "log features that this version lacks");
     if (h.size != sizeof h || h.number != number) throw error(errc::corrupt, name, 12, "the log header contradicts the file's name or size");
+    if (h.epoch > epoch_max) throw error(errc::corrupt, name, 80, "an epoch beyond the last");
     if (number > 1 && h.seal_offset < sizeof h) throw error(errc::corrupt, name, 104, "the seal of the log before cannot stand there");
 }
 

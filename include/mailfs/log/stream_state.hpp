@@ -117,9 +117,11 @@ private:
     }
     void advance() noexcept {
         if (at.n == 0xffff'ffffU) open_epoch();
-        ++at.n;
+        if (at.n < 0xffff'ffffU) ++at.n;
     }
+    // In the last one, which only a forger reaches, positions stand still rather than fall.
     void open_epoch() noexcept {
+        if (at.epoch > epoch_max - 16) return;
         at.epoch += 16;  // the counter stands above the four bits of the slot
         at.n = 0;
     }

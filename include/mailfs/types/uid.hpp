@@ -21,4 +21,6 @@ struct position {
     friend constexpr auto operator<=>(position const&, position const&) = default;
 };
 
+inline constexpr std::uint32_t epoch_max = 0x7fff'ffff;  ///< a MODSEQ has 63 bits (RFC 7162)
+
 }  // namespace mailfs
