@@ -36,6 +36,10 @@ enum class record_kind : std::uint8_t {
     seal = 2,         ///< ends the file
     scar = 3,         ///< names damage that was there before a sync
     restart = 4,      ///< the first writer after a boot: voids what a power cut left in doubt
+    epoch = 5,        ///< of a replicated stream: a master's reign begins (docs/protocols/replication.md)
+    ids = 6,          ///< of a replicated stream: more ids are reserved
+    fold = 7,         ///< of a replicated stream: another history joins
+    settle = 8,       ///< of a replicated stream: every node has what came before a position
 };
 inline constexpr std::uint8_t record_may_skip = 1;  ///< flag: a reader that does not know the kind goes on
 

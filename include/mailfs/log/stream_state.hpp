@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
-// What every state machine keeps of its stream: where it stands, what it has seen, and of which boot.
+// What every state machine keeps of its stream: where it stands, what it has seen, of which boot, and who ordered it.
 #pragma once
 
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/types/guid.hpp>
+#include <mailfs/types/lineage.hpp>
 #include <mailfs/types/stamp.hpp>
 #include <mailfs/types/uid.hpp>
 
@@ -44,6 +45,17 @@ public:
     mailfs::stamp latest;  ///< greatest stamp seen
     std::vector<seen_entry> seen;        ///< least recently used first
     std::vector<retired_entry> retired;
+    mailfs::lineage past;        ///< epochs before this one, ascending; of a replicated stream alone
+    mailfs::origin owner;        ///< of this epoch; none where the stream is not replicated
+    std::uint32_t ids_last = 0;  ///< the last id that was reserved in this epoch
+
+    bool replicated() const noexcept { return owner.incarnation != 0; }
+    /// All epochs of this history.
+    mailfs::lineage history() const {
+        auto all = past;
+        if (at != position{}) all.push_back({at.epoch, at.n, ids_last});
+        return all;
+    }
 
     /// What admit() would answer, without effect.
     admission would_admit(mailfs::dot const& d) const noexcept {
@@ -85,6 +97,30 @@ public:
         open_epoch();
     }
 
+    /// A record of kind epoch: a master's reign begins. `start.epoch` is greater than the present one.
+    void begin_epoch(epoch_start const& start, format::record_view const& record) {
+        if (at != position{}) past.push_back({at.epoch, at.n, ids_last});
+        bound_past();
+        at = {start.epoch, 0};
+        owner = start.owner;
+        ids_last = start.ids_last;
+        note(record);
+    }
+    /// One of kind ids, fold or settle: counted like a transaction that takes effect.
+    void count(format::record_view const& record) {
+        advance();
+        note(record);
+    }
+    /// Another history has joined this one: what either has seen counts, and no epoch of either is foreign.
+    void join(stream_state const& other) {
+        auto const theirs = other.history();
+        for (auto const& e : theirs) join_epoch(e);
+        bound_past();
+        for (auto const& e : other.seen) join_seen(e);
+        for (auto const& r : other.retired) retire({r.node, r.incarnation});
+        latest = std::max(latest, other.latest);
+    }
+
     /// Makes up for transactions that damage took.
     void skip(std::uint32_t transactions) noexcept {
         at.n = transactions > 0xffff'ffffU - at.n ? 0xffff'ffffU : at.n + transactions;
@@ -114,6 +150,33 @@ private:
             }
         if (retired.size() == nodes_max) retired.erase(retired.begin());
         retired.push_back({o.node, o.incarnation});
+    }
+    void note(format::record_view const& record) noexcept {
+        chain = format::chain_hash(chain ^ record.header.kind, record);
+        latest = std::max(latest, record.stamp());
+    }
+    void join_epoch(lineage_entry const& e) {
+        if (e.epoch == at.epoch) return;
+        auto const it = std::lower_bound(past.begin(), past.end(), e.epoch, [](lineage_entry const& l, std::uint32_t epoch) { return l.epoch < epoch; });
+        if (it == past.end() || it->epoch != e.epoch) {
+            past.insert(it, e);
+            return;
+        }
+        it->n = std::max(it->n, e.n);
+        it->ids_last = std::max(it->ids_last, e.ids_last);
+    }
+    void bound_past() {
+        if (past.size() >= lineage_max) past.erase(past.begin(), past.end() - (lineage_max - 1));
+    }
+    // Behind all that were used here: the order is part of the state, and both sides' is the trunk's.
+    void join_seen(seen_entry const& e) {
+        if (auto const it = find(e.origin); it != seen.end()) {
+            it->counter = std::max(it->counter, e.counter);
+            return;
+        }
+        if (would_admit({e.origin, e.counter}) == admission::retired) return;
+        remember(e.origin);
+        seen.back().counter = e.counter;
     }
     void advance() noexcept {
         if (at.n == 0xffff'ffffU) open_epoch();
