@@ -105,11 +105,13 @@ struct peer_progress {
 struct peer_catch_up {
     position from;
     std::uint64_t chain = 0;
-    bool snapshot = false;  ///< the sender knows that only a snapshot will do
+    bool snapshot = false;     ///< only a snapshot will do: its piece from `offset` on is asked for
+    std::uint64_t offset = 0;  ///< 0 begins a new one; a later piece asks for one of the same
     friend bool operator==(peer_catch_up const&, peer_catch_up const&) = default;
 };
-/// Asks for the sender's whole state, to fold it.
+/// Asks for the receiver's whole state, to fold it: a piece of it.
 struct peer_want_branch {
+    std::uint64_t offset = 0;  ///< as in peer_catch_up
     friend bool operator==(peer_want_branch const&, peer_want_branch const&) = default;
 };
 /// A piece of a state: an answer to catch_up, or to want_branch.
