@@ -15,3 +15,13 @@
 #define ASIO_HAS_STD_COROUTINE 1
 #endif
 #endif
+
+// MAILFS_UNDER_TEST: defined, for all translation units of a program, by the simulation alone. It brings the errors that are
+// planted to see whether they are found (replication/detail/mutant.hpp), and counts what was reached (detail/coverage.hpp).
+namespace mailfs::detail {
+#if defined(MAILFS_UNDER_TEST)
+inline constexpr bool under_test = true;
+#else
+inline constexpr bool under_test = false;
+#endif
+}  // namespace mailfs::detail

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSL-1.0
+// What the protocol came to while it was simulated: a count for each row of its tables.
+//
+//     hit(reached::push_gap);
+//
+// Without MAILFS_UNDER_TEST (see config.hpp) hit() is nothing.
+#pragma once
+
+#include <mailfs/config.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace mailfs::detail {
+
+/// The rows of the tables of events, of outcomes and of merges. `reached_names` below has the same order.
+enum class reached : std::uint8_t {
+    // events
+    open_from_peer,           ///< closed -> joining, state from a peer
+    open_from_disk,           ///< closed -> joining, state from snapshot and log
+    joined,                   ///< joining -> member, caught up
+    served_alone,             ///< joining -> member, no peer in 2 s
+    push_applied,
+    push_repeated,            ///< old position: acknowledged again
+    push_of_older_epoch,      ///< answered "ousted"
+    push_gap,
+    push_clash,               ///< the chain hash differs
+    master_reset,             ///< the link to the master was lost: told
+    master_silent,            ///< noticed by silence
+    claimed,                  ///< claiming -> master
+    claim_adopted_tail,       ///< took over what another member had of the old epoch
+    claim_lost,               ///< joined who claimed before
+    ordered,                  ///< master: PROPOSE, ordered
+    repeated,                 ///< master: PROPOSE, answered from what was done before
+    flush_failed_handover,    ///< no space or I/O: handed over to one whose disk works
+    flush_failed_alone,       ///< the same, and there is none
+    ousted,                   ///< a master heard of a higher epoch
+    branch_handed_in,         ///< ousted -> member by a fold
+    handover_by_use,
+    handover_asked,
+    restarted,                ///< crash: the journal was read up to the first bad record
+    // outcomes
+    proposed_again,           ///< by a member that lost its master
+    relayed,                  ///< a proposal or its answer went one hop
+    one_way,                  ///< a link down for both, as pings were not echoed
+    lagging,
+    caught_up_by_log,
+    caught_up_by_snapshot,
+    refused_unavailable,
+    level_raised,             ///< fewer members than wanted: the next level that could be had
+    // merges
+    fast_forward,
+    fold,
+    fold_of_nothing,          ///< the branch held no transaction of its own
+    fold_same,                ///< live in both, same UID
+    fold_registers,           ///< ... and flags or keywords differed
+    fold_two_uids,            ///< live in both, two UIDs
+    fold_expunged,            ///< expunged on one side
+    fold_expunge_beats_flag,  ///< ... and its flags were changed on the other
+    fold_kept,                ///< on one side only, keeps its UID
+    fold_renumbered,
+    fold_vanished,            ///< vanished entries that were on one side only
+    fold_same_delivery,       ///< one delivery on both sides
+    fold_same_uid,            ///< one UID for two messages: an operator's mistake
+    fold_keyword,
+    fold_metadata,
+    fold_conditional,         ///< a conditional STORE on one side at least
+    fold_in_chunks,
+    count
+};
+
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(reached::count)> reached_names{
+    "open_from_peer",
+    "open_from_disk",
+    "joined",
+    "served_alone",
+    "push_applied",
+    "push_repeated",
+    "push_of_older_epoch",
+    "push_gap",
+    "push_clash",
+    "master_reset",
+    "master_silent",
+    "claimed",
+    "claim_adopted_tail",
+    "claim_lost",
+    "ordered",
+    "repeated",
+    "flush_failed_handover",
+    "flush_failed_alone",
+    "ousted",
+    "branch_handed_in",
+    "handover_by_use",
+    "handover_asked",
+    "restarted",
+    "proposed_again",
+    "relayed",
+    "one_way",
+    "lagging",
+    "caught_up_by_log",
+    "caught_up_by_snapshot",
+    "refused_unavailable",
+    "level_raised",
+    "fast_forward",
+    "fold",
+    "fold_of_nothing",
+    "fold_same",
+    "fold_registers",
+    "fold_two_uids",
+    "fold_expunged",
+    "fold_expunge_beats_flag",
+    "fold_kept",
+    "fold_renumbered",
+    "fold_vanished",
+    "fold_same_delivery",
+    "fold_same_uid",
+    "fold_keyword",
+    "fold_metadata",
+    "fold_conditional",
+    "fold_in_chunks",
+};
+static_assert(!reached_names.back().empty(), "a row without a name");
+
+using reached_counts = std::array<std::uint64_t, static_cast<std::size_t>(reached::count)>;
+
+/// Of this thread's simulations.
+inline reached_counts& reached_so_far() noexcept {
+    static thread_local constinit reached_counts here{};
+    return here;
+}
+
+inline void hit([[maybe_unused]] reached what) noexcept {
+    if constexpr (under_test) ++reached_so_far()[static_cast<std::size_t>(what)];
+}
+
+}  // namespace mailfs::detail

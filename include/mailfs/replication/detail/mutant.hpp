@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSL-1.0
+// Errors of the protocol that the simulation plants, one at a time, to see whether its checks find them.
+//
+//     if (!mutated(mutant::skip_dedup)) ...      // the right way, but under that mutant
+//
+// Without MAILFS_UNDER_TEST (see config.hpp) mutated() is false when the program is compiled, and nothing of this is in it.
+#pragma once
+
+#include <mailfs/config.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace mailfs::detail {
+
+/// Each bears the name of what goes wrong. `mutant_names` below has the same order.
+enum class mutant : std::uint8_t {
+    none,
+    // identity and incarnation
+    keep_incarnation,
+    reuse_counter,
+    skip_dedup,
+    skip_dedup_at_member,
+    epoch_not_above_heard,
+    epoch_without_slot,
+    epoch_shown_before_disk,
+    forget_epoch_on_restart,
+    // numbers
+    forget_ids_last,
+    ids_block_off_by_one,
+    ids_beyond_reservation,
+    ids_shown_before_disk,
+    uid_next_falls_on_restart,
+    claim_below_announced,
+    foreign_modseq_as_delta,
+    // acknowledgement
+    acknowledge_before_push,
+    acknowledge_before_sync,
+    acknowledge_one_too_few,
+    acknowledge_by_received,
+    acknowledge_when_ousted,
+    progress_of_older_epoch,
+    sync_of_one_counts_for_all,
+    // stream
+    push_without_chain_check,
+    push_gap_applied,
+    push_of_older_epoch_applied,
+    catch_up_from_wrong_position,
+    catch_up_skips_first,
+    lagging_counted,
+    relay_loops,
+    // election and hand-over
+    claim_without_tail,
+    claim_takes_shortest_tail,
+    two_claims_both_stand,
+    master_ignores_higher_epoch,
+    handover_keeps_ordering,
+    handover_before_flush,
+    silence_never_noticed,
+    ping_without_echo,
+    // split and merge
+    fast_forward_after_serving,
+    fast_forward_unshown_ids_lost,
+    trunk_is_lower_epoch,
+    branch_tail_dropped,
+    fold_twice,
+    fold_without_seen_union,
+    fold_keeps_only_trunk_flags,
+    fold_earlier_stamp_wins,
+    fold_expunged_returns,
+    renumber_bound_off_by_one,
+    renumber_nothing,
+    renumber_out_of_order,
+    vanished_below_m,
+    changed_below_m,
+    lineage_of_branch_forgotten,
+    stamp_not_clamped,
+    // pending calls
+    pending_not_proposed_again,
+    pending_forgotten_on_fold,
+    count
+};
+
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(mutant::count)> mutant_names{
+    "none",
+    "keep_incarnation",
+    "reuse_counter",
+    "skip_dedup",
+    "skip_dedup_at_member",
+    "epoch_not_above_heard",
+    "epoch_without_slot",
+    "epoch_shown_before_disk",
+    "forget_epoch_on_restart",
+    "forget_ids_last",
+    "ids_block_off_by_one",
+    "ids_beyond_reservation",
+    "ids_shown_before_disk",
+    "uid_next_falls_on_restart",
+    "claim_below_announced",
+    "foreign_modseq_as_delta",
+    "acknowledge_before_push",
+    "acknowledge_before_sync",
+    "acknowledge_one_too_few",
+    "acknowledge_by_received",
+    "acknowledge_when_ousted",
+    "progress_of_older_epoch",
+    "sync_of_one_counts_for_all",
+    "push_without_chain_check",
+    "push_gap_applied",
+    "push_of_older_epoch_applied",
+    "catch_up_from_wrong_position",
+    "catch_up_skips_first",
+    "lagging_counted",
+    "relay_loops",
+    "claim_without_tail",
+    "claim_takes_shortest_tail",
+    "two_claims_both_stand",
+    "master_ignores_higher_epoch",
+    "handover_keeps_ordering",
+    "handover_before_flush",
+    "silence_never_noticed",
+    "ping_without_echo",
+    "fast_forward_after_serving",
+    "fast_forward_unshown_ids_lost",
+    "trunk_is_lower_epoch",
+    "branch_tail_dropped",
+    "fold_twice",
+    "fold_without_seen_union",
+    "fold_keeps_only_trunk_flags",
+    "fold_earlier_stamp_wins",
+    "fold_expunged_returns",
+    "renumber_bound_off_by_one",
+    "renumber_nothing",
+    "renumber_out_of_order",
+    "vanished_below_m",
+    "changed_below_m",
+    "lineage_of_branch_forgotten",
+    "stamp_not_clamped",
+    "pending_not_proposed_again",
+    "pending_forgotten_on_fold",
+};
+static_assert(!mutant_names.back().empty(), "a mutant without a name");
+
+/// The one that is planted in this thread's simulation, and how often the code asked for it.
+struct planted_mutant {
+    mutant which = mutant::none;
+    std::uint64_t met = 0;
+};
+inline planted_mutant& planted() noexcept {
+    static thread_local constinit planted_mutant here;
+    return here;
+}
+
+/// Whether the code is to do the wrong thing here.
+inline bool mutated([[maybe_unused]] mutant m) noexcept {
+    if constexpr (under_test) {
+        auto& here = planted();
+        if (here.which != m) return false;
+        ++here.met;
+        return true;
+    }
+    return false;
+}
+
+}  // namespace mailfs::detail
