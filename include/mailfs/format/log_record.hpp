@@ -25,7 +25,8 @@ namespace mailfs::format {
 inline constexpr std::string_view log_magic = "mfsLOG\r\n";
 inline constexpr std::uint16_t log_major = 1;                  ///< a reader refuses a greater one
 inline constexpr std::uint16_t log_minor = 0;                  ///< a reader reads a greater one
-inline constexpr std::uint64_t log_features_known = 0;         ///< required features that this reader has
+inline constexpr std::uint64_t log_features_known = 0;         ///< required features that a reader of logs that nodes do not share has
+inline constexpr std::uint64_t log_feature_replicated = 1;     ///< one node's log of a replicated stream: records tell their position
 inline constexpr std::uint32_t record_sync = 0xe24c'4da7;      ///< no text in any common charset has these bytes
 inline constexpr std::uint32_t record_end = 0xa594'c3d2;       ///< ends a record; no byte of it is 0, see docs/formats/log.md
 inline constexpr std::uint32_t record_size_max = 16U << 20;    ///< bytes, header included

@@ -71,12 +71,15 @@ inline void check_newest_log(log_names const& names, std::string_view directory)
 }
 
 /// Throws corrupt or newer_version, naming the file and the offset. `size`: how many bytes of `h` were there.
-inline void check_log_header(format::log_header const& h, std::size_t size, std::uint64_t number, std::string_view name) {
+inline void check_log_header(format::log_header const& h, std::size_t size, std::uint64_t number, std::string_view name,
+                             std::uint64_t features = format::log_features_known) {
     if (size < sizeof h) throw error(errc::corrupt, name, size, "ends inside the log header");
     if (std::memcmp(h.magic, format::log_magic.data(), sizeof h.magic) != 0) throw error(errc::corrupt, name, 0, "is not a mailfs log");
     if (h.checksum != format::log_header_checksum(h)) throw error(errc::corrupt, name, 0, "the log header fails its checksum");
     if (h.major > format::log_major) throw error(errc::newer_version, name, 8, "log format " + std::to_string(h.major));
-    if ((h.features_required & ~format::log_features_known) != 0) throw error(errc::newer_version, name, 48, "log features that this version lacks");
+    if (features == format::log_features_known && h.features_required == format::log_feature_replicated)
+        throw error(errc::not_supported, name, 48, "a log that nodes share: open it by multimaster<>, as it was written");
+    if ((h.features_required & ~features) != 0) throw error(errc::newer_version, name, 48, "log features that this version lacks");
     if (h.size != sizeof h || h.number != number) throw error(errc::corrupt, name, 12, "the log header contradicts the file's name or size");
     if (h.epoch > epoch_max) throw error(errc::corrupt, name, 80, "an epoch beyond the last");
     if (number > 1 && h.seal_offset < sizeof h) throw error(errc::corrupt, name, 104, "the seal of the log before cannot stand there");

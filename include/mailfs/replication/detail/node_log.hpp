@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: BSL-1.0
+// One node's own copy of a replicated stream: a log with one writer, never appended to again once that writer has gone.
+//
+// The files are those of docs/formats/log.md, with feature bit `replicated`: each record tells its position, nothing is
+// sealed or scarred, and the end of what counts in a file is its first byte that is no record, or no next step.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/detail/aligned_bytes.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/log_record.hpp>
+#include <mailfs/format/peer_message.hpp>
+#include <mailfs/fs/filesystem.hpp>
+#include <mailfs/host/host.hpp>
+#include <mailfs/log/detail/log_file.hpp>
+#include <mailfs/log/log_directory.hpp>
+#include <mailfs/log/log_options.hpp>
+#include <mailfs/log/state_machine.hpp>
+
+#include <asio/awaitable.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mailfs::detail {
+
+/// The record that a step is, without a place in a file yet.
+inline format::record_view record_of(format::stream_step const& step) noexcept {
+    format::record_view r;
+    r.header.kind = static_cast<std::uint8_t>(step.kind);
+    r.header.node = step.dot.origin.node;
+    r.header.incarnation = step.dot.origin.incarnation;
+    r.header.counter = step.dot.counter;
+    r.header.stamp = step.when.value;
+    r.header.base_offset = step.at.epoch;
+    r.header.base_n = step.at.n;
+    r.payload = step.payload;
+    return r;
+}
+
+/// Belongs to one executor; one call at a time, but for add(). After an error of flush(), begin() or adopt() only open() may follow.
+template <filesystem Fs, host Host, state_machine M>
+class node_log {
+public:
+    node_log(Fs fs, Host& host, std::string directory, log_options options)
+        : fs_(std::move(fs)), host_(&host), directory_(std::move(directory)), options_(options) {}
+
+    Fs const& fs() const noexcept { return fs_; }
+    std::string const& directory() const noexcept { return directory_; }
+    /// Something was lost: a file ended early though a later one begins farther on. The state is an older one of the same history.
+    bool fell_back() const noexcept { return heard_ > 0; }
+    /// The greatest epoch that any file tells of, be it readable or not.
+    std::uint32_t epoch_heard() const noexcept { return heard_; }
+
+    /// Makes log.1 of an object that is nowhere yet; false: there is a log. `machine` is its empty state then.
+    asio::awaitable<bool> create(guid object, M& machine) {
+        auto const names = co_await list_logs(fs_, directory_);
+        if (!names.empty()) co_return false;
+        machine.reset(object);
+        number_ = 0;
+        co_return co_await begin(machine);
+    }
+
+    /// Loads the newest state into `machine`; false: there is no log. What was read is on stable storage afterwards.
+    asio::awaitable<bool> open(M& machine) {
+        file_.reset();
+        buffer_.clear();
+        heard_ = 0;
+        auto const names = co_await list_logs(fs_, directory_);
+        if (names.empty()) co_return false;
+        number_ = std::max(names.newest_log(), names.snapshots.empty() ? 0 : names.snapshots.back());
+        auto const first = co_await load_snapshot(machine, names);
+        co_await replay(machine, names, first);
+        co_return true;
+    }
+
+    /// The next file, which goes on where `machine` stands. A process calls it before it adds anything. False: the name is taken.
+    asio::awaitable<bool> begin(M const& machine) {
+        auto const h = header_after(number_ + 1, machine);
+        auto const bytes = format::view_of(h);
+        auto const name = path(log_name(number_ + 1));
+        bool const made = co_await fs_.create(name, bytes, durability::stored);
+        if (!made) co_return false;
+        ++number_;
+        auto opened = co_await fs_.open(name);
+        if (!opened) throw error(errc::io, name, "was made and is gone");
+        file_.emplace(std::move(*opened));
+        seed_ = format::record_seed(h.nonce);
+        size_ = sizeof h;
+        co_return true;
+    }
+
+    /// Encodes a step behind those that wait for flush(). Its place is the one behind them.
+    void add(format::stream_step const& step) {
+        auto const record = record_of(step);
+        format::encode_record(buffer_, record.header, record.payload, seed_);
+    }
+    bool has_more() const noexcept { return !buffer_.empty(); }
+
+    /// Writes what was added; with `stored` it is on stable storage then. Two or three system calls.
+    asio::awaitable<void> flush(bool stored) {
+        if (!buffer_.empty()) {
+            auto const bytes = std::exchange(buffer_, {});
+            size_ += bytes.size();
+            co_await file_->append(bytes);
+        }
+        if (stored) co_await file_->sync();
+    }
+
+    bool is_long(std::size_t snapshot_size) const noexcept {
+        auto const most = std::min(std::max(options_.rotate_size_max, options_.rotate_size_min), format::log_size_max / 2);
+        return size_ >= std::min<std::uint64_t>(std::max<std::uint64_t>(options_.rotate_size_min, snapshot_size / std::max(options_.rotate_share, 1U)), most);
+    }
+
+    /// Leaves what is there and goes on with this state: of this node itself, or a peer's. It is on stable storage then. The bytes
+    /// are a dump(); `machine` takes them over. Throws corrupt, and nothing has changed then.
+    asio::awaitable<void> adopt(bytes_view snapshot, M& machine) {
+        M probe;
+        aligned_bytes copy(snapshot);
+        probe.load(copy.span(), directory_);
+        ++number_;  // a file of that number that a crash left half-way is passed over
+        auto const name = path(snapshot_name(number_));
+        bool const made = co_await fs_.create(name, snapshot, durability::stored);
+        if (!made) throw error(errc::exists, name, "was made by someone else: each node has a disk of its own");
+        --number_;
+        buffer_.clear();
+        bool const begun = co_await begin(probe);
+        if (!begun) throw error(errc::exists, path(log_name(number_ + 1)), "was made by someone else: each node has a disk of its own");
+        aligned_bytes kept(snapshot);
+        machine.load(kept.span(), name);
+        held_ = std::move(kept);
+        mapping_.reset();
+        heard_ = 0;
+        co_await remove_old();
+    }
+
+private:
+    std::string path(std::string const& name) const { return directory_ + "/" + name; }
+
+    format::log_header header_after(std::uint64_t number, M const& machine) const {
+        format::log_header h;
+        h.number = number;
+        h.nonce = host_->random();
+        h.node = host_->node();
+        h.created_ms = host_->now_ms();
+        h.features_required = format::log_feature_replicated;
+        auto const& stream = machine.stream();
+        format::put_guid(h.object, machine.object());
+        format::put_guid(h.boot, host_->boot());
+        h.epoch = stream.at.epoch;
+        h.n = stream.at.n;
+        h.chain = stream.chain;
+        h.next_id = machine.next_id();
+        h.seal_offset = sizeof(format::log_header);
+        h.checksum = format::log_header_checksum(h);
+        return h;
+    }
+
+    // The number of the first log to replay.
+    asio::awaitable<std::uint64_t> load_snapshot(M& machine, log_names const& names) {
+        std::exception_ptr damage;
+        for (auto const n : names.snapshots_newest_first()) {
+            auto const name = path(snapshot_name(n));
+            auto file = co_await fs_.open(name);
+            if (!file) continue;
+            auto mapping = co_await file->map();
+            try {
+                machine.load(mapping.bytes(), name);
+            } catch (error const& e) {
+                if (e.code() == errc::newer_version) throw;
+                damage = std::current_exception();
+                continue;
+            }
+            mapping_.emplace(std::move(mapping));
+            held_ = {};
+            co_return n;
+        }
+        if (damage && !names.has_log(1)) std::rethrow_exception(damage);
+        if (!names.has_log(1)) throw error(errc::corrupt, directory_, "no snapshot to start from, and the first log is gone: remove the directory, and a peer's state takes its place");
+        co_return 1;
+    }
+
+    asio::awaitable<void> replay(M& machine, log_names const& names, std::uint64_t first) {
+        bool whole = true, begun = !names.snapshots.empty() && first >= names.snapshots.front() && machine.stream().at != position{};
+        for (auto const n : names.logs) {
+            if (n < first) continue;
+            auto const name = path(log_name(n));
+            auto file = co_await fs_.open(name);
+            if (!file) continue;
+            format::log_header h;
+            auto const size = co_await file->read(0, std::as_writable_bytes(std::span(&h, 1)));
+            check_log_header(h, size, n, name, format::log_feature_replicated);
+            if (!begun) machine.reset(format::get_guid(h.object));
+            begun = true;
+            if (format::get_guid(h.object) != machine.object()) throw error(errc::corrupt, name, 24, "belongs to another object");
+            heard_ = std::max<std::uint32_t>(heard_, h.epoch);
+            auto const& stream = machine.stream();
+            whole = whole && stream.at == position{h.epoch, h.n} && (stream.chain == h.chain);
+            if (!whole) continue;
+            co_await replay_file(machine, *file, name, format::record_seed(h.nonce));
+            if (n == names.newest_log()) co_await file->sync();
+        }
+        if (whole) heard_ = 0;
+    }
+    asio::awaitable<void> replay_file(M& machine, typename Fs::file& file, std::string const& name, std::uint32_t seed) {
+        auto const bytes = co_await read_log(file, name);
+        auto rest = bytes_view(bytes).subspan(std::min(bytes.size(), sizeof(format::log_header)));
+        while (auto const record = format::decode_record(rest, seed)) {
+            if (!is_next(machine.stream().at, *record)) break;
+            machine.apply_step(*record, nullptr);
+            rest = rest.subspan(record->header.size);
+        }
+    }
+    static bool is_next(position at, format::record_view const& r) noexcept {
+        position const next{r.header.base_offset, r.header.base_n};
+        if (r.kind() == format::record_kind::epoch) return next.n == 0 && next.epoch > at.epoch;
+        return next == position{at.epoch, at.n + 1};
+    }
+
+    asio::awaitable<void> remove_old() {
+        auto const names = co_await list_logs(fs_, directory_);
+        for (auto const& old : names.older_than(number_, options_.generations_kept)) {
+            auto const gone = path(old);
+            co_await fs_.remove(gone);
+        }
+    }
+
+    Fs fs_;
+    Host* host_;
+    std::string directory_;
+    log_options options_;
+    std::optional<typename Fs::file::mapping> mapping_;  // what the machine stands on: a snapshot on disk,
+    aligned_bytes held_;                                 // or one that was adopted
+    std::optional<typename Fs::file> file_;
+    std::vector<std::byte> buffer_;
+    std::uint64_t number_ = 0;
+    std::uint64_t size_ = 0;
+    std::uint32_t seed_ = 0;
+    std::uint32_t heard_ = 0;
+};
+
+}  // namespace mailfs::detail

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSL-1.0
+// How far each member has come in one epoch: what durability levels are made of.
+#pragma once
+
+#include <mailfs/format/peer_message.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+
+namespace mailfs::detail {
+
+/// Of one epoch: what stood before it is with everyone who has an entry.
+class progress_table {
+public:
+    struct entry {
+        std::uint32_t in_memory = 0, on_disk = 0;
+        std::uint32_t via = 0;  ///< the follower that told it
+    };
+
+    std::uint32_t epoch() const noexcept { return epoch_; }
+    std::size_t count() const noexcept { return nodes_.size(); }
+    std::map<std::uint32_t, entry> const& nodes() const noexcept { return nodes_; }
+
+    void begin(std::uint32_t epoch) {
+        epoch_ = epoch;
+        nodes_.clear();
+    }
+    /// True: it is news.
+    bool note(std::uint32_t node, std::uint32_t in_memory, std::uint32_t on_disk, std::uint32_t via) {
+        auto const [it, is_new] = nodes_.try_emplace(node, entry{in_memory, on_disk, via});
+        if (is_new) return true;
+        auto& e = it->second;
+        bool const news = in_memory > e.in_memory || on_disk > e.on_disk;
+        e.in_memory = std::max(e.in_memory, in_memory);
+        e.on_disk = std::max(e.on_disk, on_disk);
+        e.via = via;
+        return news;
+    }
+    /// Who hangs on this follower is out of reach.
+    bool drop(std::uint32_t follower) {
+        return std::erase_if(nodes_, [&](auto const& n) { return n.second.via == follower; }) > 0;
+    }
+    /// What the master says replaces what is here.
+    void replace(format::peer_progress const& told, std::uint32_t via) {
+        begin(told.epoch);
+        for (auto const& n : told.nodes) note(n.node, n.in_memory, n.on_disk, via);
+    }
+
+    /// How many have this position, of this epoch or one before it, in memory or on disk.
+    std::size_t holders(position at, bool on_disk) const noexcept {
+        if (at.epoch < epoch_) return nodes_.size();
+        return static_cast<std::size_t>(std::count_if(nodes_.begin(), nodes_.end(), [&](auto const& n) {
+            return (on_disk ? n.second.on_disk : n.second.in_memory) >= at.n;
+        }));
+    }
+
+private:
+    std::uint32_t epoch_ = 0;
+    std::map<std::uint32_t, entry> nodes_;
+};
+
+}  // namespace mailfs::detail

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSL-1.0
+// The latest steps of a stream, for members that are a little behind.
+#pragma once
+
+#include <mailfs/format/peer_message.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <utility>
+
+namespace mailfs::detail {
+
+/// Bounded in bytes: the oldest steps go.
+class step_ring {
+public:
+    explicit step_ring(std::size_t size_max) : size_max_(size_max) {}
+
+    struct entry {
+        position before;          ///< where the stream stood,
+        std::uint64_t chain = 0;  ///< and its chain hash
+        format::stream_step step;
+    };
+
+    void push(position before, std::uint64_t chain, format::stream_step step) {
+        size_ += cost(step);
+        entries_.push_back({before, chain, std::move(step)});
+        while (size_ > size_max_ && !entries_.empty()) {
+            size_ -= cost(entries_.front().step);
+            entries_.pop_front();
+        }
+    }
+    void clear() noexcept {
+        entries_.clear();
+        size_ = 0;
+    }
+    std::size_t count() const noexcept { return entries_.size(); }
+    entry const& operator[](std::size_t n) const noexcept { return entries_[n]; }
+
+    /// The first step behind this place, if the ring still has it and knows the place; O(log count).
+    std::optional<std::size_t> find(position before, std::uint64_t chain) const noexcept {
+        std::size_t first = 0;
+        for (auto n = entries_.size(); n > 0;) {
+            auto const half = n / 2;
+            if (entries_[first + half].before < before) {
+                first += half + 1;
+                n -= half + 1;
+            } else {
+                n = half;
+            }
+        }
+        if (first == entries_.size() || entries_[first].before != before || entries_[first].chain != chain) return std::nullopt;
+        return first;
+    }
+
+private:
+    static std::size_t cost(format::stream_step const& s) noexcept { return sizeof(entry) + s.payload.size(); }
+
+    std::size_t size_max_;
+    std::size_t size_ = 0;
+    std::deque<entry> entries_;
+};
+
+}  // namespace mailfs::detail
