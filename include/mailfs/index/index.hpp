@@ -50,7 +50,7 @@ public:
 
     using base::base;
 
-    view make_view() { return view(base::log().machine()); }
+    view make_view() { return view(base::machine()); }
 };
 
 }  // namespace mailfs

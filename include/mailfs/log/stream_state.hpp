@@ -86,9 +86,14 @@ public:
         }
         seen.back().counter = d.counter;
         advance();
-        chain = format::chain_hash(chain, record);
-        latest = std::max(latest, record.stamp());
+        note(record);
         return admission::fresh;
+    }
+
+    /// The chain hash behind any step of a replicated stream, and behind a transaction of any.
+    static std::uint64_t chain_after(std::uint64_t chain, format::record_view const& record) noexcept {
+        bool const transaction = record.kind() == format::record_kind::transaction;
+        return format::chain_hash(transaction ? chain : chain ^ record.header.kind, record);
     }
 
     /// A power cut may have taken what clients saw: a new epoch leaves all of it behind.
@@ -152,7 +157,7 @@ private:
         retired.push_back({o.node, o.incarnation});
     }
     void note(format::record_view const& record) noexcept {
-        chain = format::chain_hash(chain ^ record.header.kind, record);
+        chain = chain_after(chain, record);
         latest = std::max(latest, record.stamp());
     }
     void join_epoch(lineage_entry const& e) {

@@ -2,7 +2,6 @@
 // The replication concept: who decides the order of transactions, and how a caller learns what became of one.
 #pragma once
 
-#include <mailfs/fs/change_watch.hpp>
 #include <mailfs/fs/filesystem.hpp>
 #include <mailfs/host/host.hpp>
 #include <mailfs/log/log_options.hpp>
@@ -30,7 +29,8 @@ concept replication =
         { journal.catch_up() } -> awaitable_of<bool>;                    // true: the stream went on, state() with it
         { journal.sync() } -> awaitable_of<void>;                        // all that state() knows is on stable storage
         { constant.state() } -> std::same_as<M const&>;
-        { constant.watch() } -> std::same_as<change_watch<Fs>>;          // wakes when catch_up() may have something
+        { constant.watch().changed() } -> awaitable_of<void>;            // wakes when catch_up() may have something; as change_watch
+        { journal.machine() } -> std::same_as<M&>;                       // what views are made on
     };
 
 }  // namespace mailfs

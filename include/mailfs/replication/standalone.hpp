@@ -73,6 +73,7 @@ public:
     /// No call where this process knows it already.
     asio::awaitable<void> sync() { return log_.sync(); }
     M const& state() const noexcept { return log_.machine(); }
+    M& machine() noexcept { return log_.machine(); }
     change_watch<Fs> watch() const { return change_watch<Fs>(log_.fs(), log_.directory()); }
 
     asio::awaitable<outcome_type> propose(bytes_view operations, durability wanted) {

@@ -62,7 +62,8 @@ public:
         if (!names.empty()) co_return false;
         machine.reset(object);
         number_ = 0;
-        co_return co_await begin(machine);
+        co_await begin(machine);
+        co_return true;
     }
 
     /// Loads the newest state into `machine`; false: there is no log. What was read is on stable storage afterwards.
@@ -78,20 +79,10 @@ public:
         co_return true;
     }
 
-    /// The next file, which goes on where `machine` stands. A process calls it before it adds anything. False: the name is taken.
-    asio::awaitable<bool> begin(M const& machine) {
+    /// The next file, which goes on where `machine` stands. A process calls it before it adds anything.
+    asio::awaitable<void> begin(M const& machine) {
         auto const h = header_after(number_ + 1, machine);
-        auto const bytes = format::view_of(h);
-        auto const name = path(log_name(number_ + 1));
-        bool const made = co_await fs_.create(name, bytes, durability::stored);
-        if (!made) co_return false;
-        ++number_;
-        auto opened = co_await fs_.open(name);
-        if (!opened) throw error(errc::io, name, "was made and is gone");
-        file_.emplace(std::move(*opened));
-        seed_ = format::record_seed(h.nonce);
-        size_ = sizeof h;
-        co_return true;
+        co_await begin_with(h);
     }
 
     /// Encodes a step behind those that wait for flush(). Its place is the one behind them.
@@ -111,34 +102,64 @@ public:
         if (stored) co_await file_->sync();
     }
 
-    bool is_long(std::size_t snapshot_size) const noexcept {
+    bool is_long() const noexcept {
         auto const most = std::min(std::max(options_.rotate_size_max, options_.rotate_size_min), format::log_size_max / 2);
-        return size_ >= std::min<std::uint64_t>(std::max<std::uint64_t>(options_.rotate_size_min, snapshot_size / std::max(options_.rotate_share, 1U)), most);
+        return size_ >= std::min<std::uint64_t>(std::max<std::uint64_t>(options_.rotate_size_min, snapshot_size_ / std::max(options_.rotate_share, 1U)), most);
+    }
+
+    /// Goes on in the next file, behind a snapshot of `machine`, whose steps were all flushed, or belong into that file. What
+    /// is added meanwhile waits.
+    asio::awaitable<void> rotate(M const& machine) {
+        auto const snapshot = machine.dump();
+        auto const h = header_after(number_ + 1, machine);
+        co_await make(path(snapshot_name(number_ + 1)), snapshot);
+        co_await begin_with(h);
+        snapshot_size_ = snapshot.size();
+        co_await remove_old();
     }
 
     /// Leaves what is there and goes on with this state: of this node itself, or a peer's. It is on stable storage then. The bytes
-    /// are a dump(); `machine` takes them over. Throws corrupt, and nothing has changed then.
-    asio::awaitable<void> adopt(bytes_view snapshot, M& machine) {
+    /// are a dump(); `machine` takes them over. False: suits(state) says no. Throws corrupt, and nothing has changed then.
+    template <class Suits>
+    asio::awaitable<bool> adopt(bytes_view snapshot, M& machine, Suits const& suits) {
+        aligned_bytes copy(snapshot);  // declared first: the probe stands on it
         M probe;
-        aligned_bytes copy(snapshot);
         probe.load(copy.span(), directory_);
-        ++number_;  // a file of that number that a crash left half-way is passed over
-        auto const name = path(snapshot_name(number_));
-        bool const made = co_await fs_.create(name, snapshot, durability::stored);
-        if (!made) throw error(errc::exists, name, "was made by someone else: each node has a disk of its own");
-        --number_;
+        probe.verify();
+        if (!suits(probe)) co_return false;
+        auto const name = path(snapshot_name(number_ + 1));
+        auto const h = header_after(number_ + 1, probe);
+        co_await make(name, snapshot);
         buffer_.clear();
-        bool const begun = co_await begin(probe);
-        if (!begun) throw error(errc::exists, path(log_name(number_ + 1)), "was made by someone else: each node has a disk of its own");
+        co_await begin_with(h);
+        snapshot_size_ = snapshot.size();
         aligned_bytes kept(snapshot);
         machine.load(kept.span(), name);
         held_ = std::move(kept);
         mapping_.reset();
         heard_ = 0;
         co_await remove_old();
+        co_return true;
     }
 
 private:
+    // A name that is taken was made by a process of ours that died half-way, or by a stranger.
+    asio::awaitable<void> make(std::string const& name, bytes_view bytes) {
+        bool const made = co_await fs_.create(name, bytes, durability::stored);
+        if (!made) throw error(errc::exists, name, "was made by someone else: each node needs a disk of its own");
+    }
+    asio::awaitable<void> begin_with(format::log_header const& h) {
+        auto const name = path(log_name(h.number));
+        auto const bytes = format::view_of(h);
+        co_await make(name, bytes);
+        auto opened = co_await fs_.open(name);
+        if (!opened) throw error(errc::io, name, "was made and is gone");
+        file_.emplace(std::move(*opened));
+        number_ = h.number;
+        seed_ = format::record_seed(h.nonce);
+        size_ = sizeof h;
+    }
+
     std::string path(std::string const& name) const { return directory_ + "/" + name; }
 
     format::log_header header_after(std::uint64_t number, M const& machine) const {
@@ -238,7 +259,8 @@ private:
     std::optional<typename Fs::file> file_;
     std::vector<std::byte> buffer_;
     std::uint64_t number_ = 0;
-    std::uint64_t size_ = 0;
+    std::uint64_t size_ = 0;           // of the file
+    std::uint64_t snapshot_size_ = 0;  // of the newest one
     std::uint32_t seed_ = 0;
     std::uint32_t heard_ = 0;
 };

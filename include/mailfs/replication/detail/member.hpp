@@ -1,0 +1,1116 @@
+// SPDX-License-Identifier: BSL-1.0
+// What one node does for one mailbox that it shares with others: follow a master or be one, fold what grew apart.
+//
+// No I/O in here: what comes in are calls of this class, what goes out are calls of member_io. The page that tells the
+// whole story is docs/protocols/replication.md; the words are those of its tables.
+#pragma once
+
+#include <mailfs/detail/aligned_bytes.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/peer_message.hpp>
+#include <mailfs/format/replication_record.hpp>
+#include <mailfs/log/state_machine.hpp>
+#include <mailfs/replication/detail/coverage.hpp>
+#include <mailfs/replication/detail/mutant.hpp>
+#include <mailfs/replication/detail/node_log.hpp>
+#include <mailfs/replication/detail/own_calls.hpp>
+#include <mailfs/replication/detail/progress_table.hpp>
+#include <mailfs/replication/detail/step_ring.hpp>
+#include <mailfs/replication/member_options.hpp>
+#include <mailfs/types/lineage.hpp>
+#include <mailfs/types/uid_blocks.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace mailfs::detail {
+
+enum class member_role : std::uint8_t {
+    closed,
+    joining,   ///< looks for a master, or catches up with one
+    member,    ///< follows one
+    claiming,  ///< opens an epoch of its own
+    master,    ///< orders
+    ousted,    ///< a branch that gave its state to be folded, and waits for it
+};
+
+/// What a member does to the world. Called on the member's executor, from inside its calls; none of them calls back.
+struct member_io {
+    virtual void send(std::uint32_t node, format::peer_message const& message) = 0;  ///< lost where there is no link
+    virtual void write(format::stream_step const& step, bool stored) = 0;  ///< into the node's own log, in this order; written() tells
+                                                                           ///< when it is on stable storage: soon, where `stored`
+    virtual void adopt(std::vector<std::byte> snapshot) = 0;               ///< in the place of all that is there; adopted() tells
+    virtual void finish(dot const& id, errc why) = 0;                      ///< errc{}: as asked for; the outcome is in calls()
+    virtual void moved() = 0;                                              ///< the state is another now, or the role
+    virtual std::uint64_t steady_ms() = 0;
+    virtual std::uint64_t wall_ms() = 0;
+
+protected:
+    ~member_io() = default;
+};
+
+/// Belongs to one executor. The machine is the caller's, and changes by these calls alone while the member is not closed.
+template <replicated_machine M>
+class member {
+public:
+    using outcome_type = typename M::outcome;
+    using call = typename own_calls<outcome_type>::call;
+
+    static constexpr std::uint8_t hops_max = 3;               ///< from a member to its master
+    static constexpr std::size_t piece_size = 64U << 10;      ///< of a snapshot
+    static constexpr std::size_t push_size_max = 256U << 10;  ///< bytes of steps in one message
+    static constexpr std::size_t step_size_max = 900U << 10;  ///< a greater one travels in a snapshot alone
+
+    member(M& machine, std::string name, replication_options options, member_io& io)
+        : machine_(&machine), name_(std::move(name)), options_(std::move(options)), io_(&io), ring_(options_.ring_size) {
+        for (auto const& p : options_.peers) peers_[p.node].slot = p.slot;
+    }
+
+    member_role role() const noexcept { return role_; }
+    /// What the machine holds may be shown: this node follows a master, or is one, since it was started.
+    bool can_serve() const noexcept { return serves_; }
+    /// All peers were asked, and none of them has the object.
+    bool is_nowhere() const noexcept { return role_ != member_role::closed && !has_state_ && !adopting_ && has_looked(); }
+    own_calls<outcome_type>& calls() noexcept { return calls_; }
+    std::uint32_t epoch_heard() const noexcept { return heard_; }
+
+    // --- what comes in -------------------------------------------------------------------------------------------
+
+    /// `has_state`: the machine was loaded, or created just now (`is_new`), and all of it is on stable storage. `incarnation`:
+    /// new at every start. `heard`: the greatest epoch that any file tells of.
+    void start(bool has_state, bool is_new, std::uint64_t incarnation, std::uint32_t heard) {
+        has_state_ = has_state;
+        origin_ = {options_.self.node, incarnation};
+        counter_ = 0;
+        role_ = member_role::joining;
+        serves_ = false;
+        heard_ = std::max({heard_, heard, stream().at.epoch});
+        floor_ = has_state ? std::max(machine_->next_id(), ids_known() + 1) : 0;
+        if (has_state && !is_new) hit(reached::restarted);
+        if (is_new) floor_ = 0;
+        join_due_ = is_new ? 0 : now() + options_.join_ms;
+        disk_ = stream().at;
+        below_.begin(stream().at.epoch);
+        told_.begin(stream().at.epoch);
+        must_announce_ = true;
+        reconsider();
+        flush();
+    }
+    /// Everything that waits ends with `why`.
+    void stop(errc why) {
+        role_ = member_role::closed;
+        serves_ = false;
+        for (auto& c : calls_.all())
+            if (!c.given_up) io_->finish(c.id, why);
+        calls_.clear();
+        upstream_ = 0;
+        hops_ = 255;
+        adopting_ = false;
+        barrier_.reset();
+        inbox_.clear();
+        to_order_.clear();
+        waiting_ = 0;
+        batch_.clear();
+        ring_.clear();
+        fold_ = {};
+        transfer_ = {};
+        frozen_until_ = claim_due_ = who_due_ = 0;
+        who_.clear();
+        for (auto& [node, p] : peers_) p.forget();
+    }
+
+    void link_up(std::uint32_t node) {
+        auto const p = find(node);
+        if (p == nullptr) return;
+        p->forget();
+        p->up = true;
+        if (role_ == member_role::closed) return;
+        must_announce_ = true;
+        flush();
+    }
+    void link_down(std::uint32_t node) {
+        auto const p = find(node);
+        if (p == nullptr) return;
+        p->forget();
+        p->up = false;
+        if (role_ == member_role::closed) return;
+        who_.erase(node);
+        below_.drop(node);
+        if (fold_.from == node) fold_ = {};
+        if (upstream_ == node) {
+            hit(reached::master_reset);
+            leave_upstream();
+        }
+        must_announce_ = true;
+        reconsider();
+        flush();
+    }
+    void receive(std::uint32_t node, format::peer_message const& message) {
+        auto const p = find(node);
+        if (p == nullptr || !p->up || role_ == member_role::closed) return;
+        std::visit([&](auto const& m) { on(node, *p, m); }, message);
+        flush();
+    }
+
+    /// All steps up to this position are on stable storage.
+    void written(position at) {
+        if (role_ == member_role::closed || adopting_) return;
+        disk_ = std::max(disk_, at);
+        if (barrier_ && *barrier_ <= disk_ && !inbox_.empty()) {
+            barrier_.reset();
+            auto const step = std::move(inbox_.front());
+            inbox_.pop_front();
+            apply(step, false);
+            after_barrier(step);
+            drain();
+        }
+        go_on();
+        flush();
+    }
+    /// What adopt() asked for is done, and the machine holds it; or it was refused.
+    void adopted(bool good) {
+        if (role_ == member_role::closed) return;
+        adopting_ = false;
+        transfer_ = {};
+        if (good) {
+            hit(reached::caught_up_by_snapshot);
+            if (role_ == member_role::ousted) hit(reached::branch_handed_in);
+            has_state_ = true;
+            frozen_until_ = 0;
+            ring_.clear();
+            batch_.clear();
+            disk_ = stream().at;
+            heard_ = std::max(heard_, stream().at.epoch);
+            begin_progress();
+            find_own_in_state();
+            must_announce_ = true;
+            io_->moved();
+        }
+        role_ = member_role::joining;
+        if (good && upstream_ != 0) ask_upstream(false);
+        else leave_upstream();
+        reconsider();
+        flush();
+    }
+    /// Whether this state, which a peer gave, may take the place of ours: nothing of ours is missing in it.
+    bool may_adopt(M const& theirs) const {
+        if (!has_state_) return true;
+        return theirs.object() == machine_->object() && covers(theirs.stream().history(), stream().history());
+    }
+
+    /// A transaction of this node's; its caller hears by finish(). `operations` are padded to a multiple of 8 bytes here.
+    dot propose(std::vector<std::byte> operations, bool stored) {
+        operations.resize((operations.size() + 7) / 8 * 8);
+        call c;
+        c.id = {origin_, ++counter_};
+        c.when = stream().latest.next(io_->wall_ms());
+        c.operations = std::move(operations);
+        c.stored = stored;
+        c.due_ms = now() + options_.call_ms;
+        auto& added = calls_.add(std::move(c));
+        send_call(added);
+        auto const id = added.id;
+        flush();
+        return id;
+    }
+    /// Its caller does not wait any more.
+    void forget(dot const& id) {
+        if (auto* const c = calls_.find(id)) give_up(*c);
+    }
+
+    void tick() {
+        if (role_ == member_role::closed) return;
+        auto const t = now();
+        for (auto& c : calls_.all())
+            if (!c.given_up && c.due_ms <= t) {
+                hit(reached::refused_unavailable);
+                io_->finish(c.id, c.was_sent ? errc::may_have_happened : errc::busy);
+                give_up(c);
+            }
+        if (frozen_until_ != 0 && frozen_until_ <= t) thaw();
+        if (fold_.from != 0 && fold_.due <= t && !fold_.branch) fold_ = {};
+        if (who_due_ != 0 && who_due_ <= t) conclude_who();
+        if (claim_due_ != 0 && claim_due_ <= t) ask_who();
+        if (upstream_ != 0 && !caught_up_ && !adopting_ && asked_at_ + options_.patience_ms <= t) ask_upstream(!has_state_);
+        if (resend_at_ <= t) send_calls();
+        if (announced_ != stream().at && announced_at_ + options_.patience_ms <= t) must_announce_ = true;
+        reconsider();
+        flush();
+    }
+    /// When tick() has something to do at the latest; steady milliseconds.
+    std::uint64_t next_due_ms() const noexcept {
+        if (role_ == member_role::closed) return ~std::uint64_t{0};
+        auto due = calls_.next_due_ms();
+        for (auto const t : {frozen_until_, who_due_, claim_due_, fold_.due, apart_due_, join_due_})
+            if (t != 0) due = std::min(due, t);
+        if (upstream_ != 0 && !caught_up_) due = std::min(due, asked_at_ + options_.patience_ms);
+        if (!calls_.empty()) due = std::min(due, resend_at_);
+        if (announced_ != stream().at) due = std::min(due, announced_at_ + options_.patience_ms);
+        return due;
+    }
+
+private:
+    struct peer {
+        std::uint32_t slot = 0;
+        bool up = false;
+        bool follows = false;                   // is pushed to
+        std::optional<format::peer_open> told;
+        std::uint64_t apart_since = 0;
+        std::vector<std::byte> serving;         // a snapshot on its way there
+        position serving_at;
+
+        void forget() { *this = peer{.slot = slot, .up = up, .follows = false, .told = {}, .apart_since = 0, .serving = {}, .serving_at = {}}; }
+    };
+    enum class standing : std::uint8_t { unknown, same, behind, ahead, apart };
+    struct waiting_proposal {
+        dot id;
+        stamp when;
+        bool stored;
+        std::vector<std::byte> operations;
+    };
+    struct transfer {
+        position at;
+        std::vector<std::byte> bytes;
+    };
+    struct folding {
+        std::uint32_t from = 0;
+        std::uint64_t due = 0;
+        transfer in;
+        std::shared_ptr<aligned_bytes> held;  // what branch stands on
+        std::shared_ptr<M> branch;
+    };
+
+    stream_state const& stream() const noexcept { return std::as_const(*machine_).stream(); }
+    std::uint64_t now() const { return io_->steady_ms(); }
+    peer* find(std::uint32_t node) noexcept {
+        auto const it = peers_.find(node);
+        return it == peers_.end() ? nullptr : &it->second;
+    }
+    bool is_frozen() const noexcept { return frozen_until_ != 0; }
+    bool is_master() const noexcept { return role_ == member_role::master; }
+
+    // The last id that any epoch of our history reserved, or that was announced.
+    std::uint32_t ids_known() const {
+        auto last = std::max(stream().ids_last, machine_->next_id() - 1);
+        for (auto const& e : stream().past) last = std::max(last, e.ids_last);
+        return last;
+    }
+
+    // --- how others stand to us --------------------------------------------------------------------------------
+
+    standing compare(peer const& p) const {
+        if (!p.up || !p.told || p.told->object == guid{}) return standing::unknown;
+        if (!has_state_) return standing::ahead;
+        if (p.told->object != machine_->object()) return standing::unknown;
+        auto const mine = stream().history();
+        bool const ahead = covers(p.told->lineage, mine), behind = covers(mine, p.told->lineage);
+        return ahead && behind ? standing::same : ahead ? standing::ahead : behind ? standing::behind : standing::apart;
+    }
+    bool has_looked() const {
+        if (join_due_ == 0 || join_due_ <= io_->steady_ms()) return true;
+        return std::all_of(peers_.begin(), peers_.end(), [](auto const& p) { return p.second.told.has_value(); });
+    }
+    // Its master lives, as far as it knows, and we may follow it.
+    bool is_way_to_master(peer const& p) const {
+        if (!p.up || p.follows || !p.told || p.told->hops >= hops_max) return false;
+        auto const s = compare(p);
+        if (s == standing::ahead || s == standing::same) return true;
+        return s == standing::behind && p.told->at.epoch == stream().at.epoch && p.told->owner == stream().owner;  // it was told long ago
+    }
+    static std::uint64_t preference(peer const& p) noexcept { return std::uint64_t{p.told->at.epoch} << 8 | (255U - p.told->hops); }
+
+    // --- roles -------------------------------------------------------------------------------------------------
+
+    void reconsider() {
+        if (role_ == member_role::closed || adopting_) return;
+        if (is_master() || role_ == member_role::claiming) {
+            if (is_master()) step_down_if_passed();
+            if (is_master()) fold_branches();
+            if (is_master() || role_ == member_role::claiming) return;
+        }
+        choose_upstream();
+        if (upstream_ != 0) {
+            if (caught_up_) take_over_for_branch();
+            return;
+        }
+        if (has_state_ && claim_due_ == 0 && who_due_ == 0 && !is_frozen()) arm_claim();
+    }
+    void step_down_if_passed() {
+        for (auto const& [node, p] : peers_) {
+            bool const higher = p.up && p.told && p.told->at.epoch > stream().at.epoch;
+            if (!higher || mutated(mutant::master_ignores_higher_epoch) || compare(p) != standing::ahead) continue;
+            hit(reached::ousted);
+            lose_mastership();
+            return;
+        }
+    }
+    void lose_mastership() {
+        role_ = member_role::joining;
+        hops_ = 255;
+        to_order_.clear();
+        waiting_ = 0;
+        fold_ = {};
+        must_announce_ = true;
+    }
+    void leave_upstream() {
+        upstream_ = 0;
+        caught_up_ = false;
+        tail_only_ = false;
+        hops_ = 255;
+        if (!barrier_) inbox_.clear();
+        else inbox_.resize(1);
+        transfer_ = {};
+        if (role_ == member_role::member) role_ = member_role::joining;
+        must_announce_ = true;
+    }
+    void choose_upstream() {
+        std::uint32_t best = 0;
+        for (auto const& [node, p] : peers_)
+            if (is_way_to_master(p) && (best == 0 || preference(p) > preference(peers_[best]))) best = node;
+        auto const* const current = upstream_ == 0 ? nullptr : find(upstream_);
+        bool const holds = current != nullptr && (tail_only_ || is_way_to_master(*current));
+        if (best == 0 && !holds && upstream_ != 0) leave_upstream();
+        if (best == 0 || best == upstream_) return;
+        if (holds && !tail_only_ && peers_[best].told->at.epoch <= current->told->at.epoch && peers_[best].told->hops >= current->told->hops) return;
+        follow(best, false);
+    }
+    void follow(std::uint32_t node, bool tail_only) {
+        leave_upstream();
+        upstream_ = node;
+        tail_only_ = tail_only;
+        claim_due_ = who_due_ = 0;
+        postponed_ = 0;
+        who_.clear();
+        ask_upstream(!has_state_);
+    }
+    void ask_upstream(bool snapshot) {
+        asked_at_ = now();
+        transfer_ = {};
+        auto from = stream().at;
+        if (mutated(mutant::catch_up_from_wrong_position) && from.n > 0) --from.n;
+        io_->send(upstream_, format::peer_catch_up{from, stream().chain, snapshot, 0});
+    }
+    void joined() {
+        caught_up_ = true;
+        auto const& up = *find(upstream_);
+        if (tail_only_) {
+            hit(reached::claim_adopted_tail);
+            leave_upstream();
+            claim();
+            return;
+        }
+        hops_ = up.told ? static_cast<std::uint8_t>(up.told->hops + 1) : 255;
+        role_ = member_role::member;
+        must_announce_ = true;
+        frozen_until_ = 0;
+        serve_if_possible();
+        send_calls();
+    }
+    // A restarted node may have shown ids that nobody knows of: it serves when those are left behind.
+    void serve_if_possible() {
+        if (serves_ || (!is_master() && !caught_up_)) return;
+        if (machine_->next_id() < floor_ && !mutated(mutant::uid_next_falls_on_restart)) return;
+        hit(is_master() && peers_up() == 0 ? reached::served_alone : reached::joined);
+        serves_ = true;
+        io_->moved();
+    }
+    std::size_t peers_up() const noexcept {
+        return static_cast<std::size_t>(std::count_if(peers_.begin(), peers_.end(), [](auto const& p) { return p.second.up; }));
+    }
+
+    // --- becoming master ---------------------------------------------------------------------------------------
+
+    std::uint32_t rank() const noexcept {
+        return static_cast<std::uint32_t>(std::count_if(peers_.begin(), peers_.end(), [&](auto const& p) {
+            return p.second.up && p.second.slot < options_.self.slot;
+        }));
+    }
+    void arm_claim() {
+        if (!has_looked()) return;
+        claim_due_ = now() + 1 + rank() * options_.rank_ms;
+    }
+    void ask_who() {
+        claim_due_ = 0;
+        who_.clear();
+        for (auto const& [node, p] : peers_)
+            if (p.up) who_.insert(node);
+        for (auto const node : who_) io_->send(node, format::peer_who{});
+        who_due_ = now() + options_.who_ms;
+        if (who_.empty()) conclude_who();
+    }
+    void conclude_who() {
+        who_due_ = 0;
+        who_.clear();
+        choose_upstream();
+        if (upstream_ != 0) {
+            hit(reached::claim_lost);
+            return;
+        }
+        if (is_about_to_be_folded()) {
+            ++postponed_;
+            claim_due_ = now() + options_.patience_ms;
+            return;
+        }
+        postponed_ = 0;
+        if (auto const ahead = longest_tail(); ahead != 0 && !mutated(mutant::claim_without_tail)) follow(ahead, true);
+        else claim();
+    }
+    // The other side has a master, and ours has none: it will ask for our branch.
+    bool is_about_to_be_folded() const {
+        if (postponed_ >= 4) return false;
+        return std::any_of(peers_.begin(), peers_.end(), [&](auto const& n) {
+            auto const& p = n.second;
+            return p.up && p.told && p.told->hops < hops_max && p.told->at.epoch > stream().at.epoch && compare(p) == standing::apart;
+        });
+    }
+    std::uint32_t longest_tail() const {
+        std::uint32_t best = 0;
+        for (auto const& [node, p] : peers_)
+            if (compare(p) == standing::ahead && (best == 0 || p.told->at > peers_.at(best).told->at)) best = node;
+        return best;
+    }
+    void claim() {
+        if (!has_state_ || barrier_) return;
+        role_ = member_role::claiming;
+        claim_due_ = 0;
+        open_epoch();
+    }
+    void open_epoch() {
+        auto const heard = mutated(mutant::epoch_not_above_heard) ? stream().at.epoch : std::max(heard_, stream().at.epoch);
+        epoch_start s;
+        s.epoch = ((heard >> 4) + 1) << 4 | (mutated(mutant::epoch_without_slot) ? 0 : options_.self.slot);
+        s.owner = origin_;
+        auto const block = next_block();
+        s.ids_first = block.first;
+        s.ids_last = block.last;
+        s.id_next = std::max(machine_->next_id(), floor_);
+        heard_ = std::max(heard_, s.epoch);
+        format::stream_step step;
+        step.kind = format::record_kind::epoch;
+        step.at = {s.epoch, 0};
+        step.when = stream().latest.next(io_->wall_ms());
+        step.payload = format::encode_epoch_start(s);
+        inbox_.push_back(std::move(step));
+        drain();
+    }
+    uid_block next_block() const {
+        auto const above = mutated(mutant::claim_below_announced) ? machine_->next_id() - 1 : std::max(ids_known(), floor_ == 0 ? 0 : floor_ - 1);
+        return next_uid_block(options_.self.slot, above);
+    }
+    void after_barrier(format::stream_step const& step) {
+        if (step.kind != format::record_kind::epoch || epoch_owner() != origin_) return;
+        if (role_ != member_role::claiming && !is_master()) return;
+        hit(reached::claimed);
+        role_ = member_role::master;
+        hops_ = 0;
+        upstream_ = 0;
+        must_announce_ = true;
+        serve_if_possible();
+        if (fold_.branch) fold_now();
+    }
+    origin epoch_owner() const noexcept { return stream().owner; }
+
+    // --- the master orders -------------------------------------------------------------------------------------
+
+    void send_call(call& c) {
+        if (is_master()) {
+            wait_for_place({c.id, c.when, c.stored, c.operations});
+            c.was_sent = true;
+        } else if (upstream_ != 0 && caught_up_) {
+            io_->send(upstream_, format::peer_propose{c.id, c.when, c.stored, c.operations});
+            c.was_sent = true;
+        }
+    }
+    void send_calls() {
+        resend_at_ = now() + 1000;
+        if (mutated(mutant::pending_not_proposed_again)) return;
+        for (auto& c : calls_.all())
+            if (!c.outcome) {
+                if (c.was_sent) hit(reached::proposed_again);
+                send_call(c);
+            }
+    }
+    void wait_for_place(waiting_proposal w) {
+        if (waiting_ + w.operations.size() > options_.waiting_max) return;  // it will be proposed again
+        waiting_ += w.operations.size() + sizeof w;
+        to_order_.push_back(std::move(w));
+        order();
+    }
+    void order() {
+        while (is_master() && !is_frozen() && inbox_.empty() && !to_order_.empty()) {
+            auto& next = to_order_.front();
+            if (!is_next_of_origin(next.id)) {
+                hit(reached::repeated);
+            } else if (auto const ids = ids_needed(next); ids > machine_->ids_left() && ids <= uid_block_size) {
+                reserve_ids();
+                return;
+            } else {
+                place(next);
+            }
+            waiting_ -= next.operations.size() + sizeof next;
+            to_order_.pop_front();
+        }
+    }
+    // Counters of an origin follow one another: a repeat is passed over, and what has lost its predecessor comes again.
+    bool is_next_of_origin(dot const& id) const {
+        if (mutated(mutant::skip_dedup)) return true;
+        if (stream().would_admit(id) != admission::fresh) return false;
+        for (auto const& s : stream().seen)
+            if (s.origin == id.origin) return id.counter == s.counter + 1;
+        return id.counter == 1;
+    }
+    std::uint32_t ids_needed(waiting_proposal const& w) const {
+        format::record_view r;
+        r.payload = w.operations;
+        return M::next_id_after(1, r) - 1;
+    }
+    void reserve_ids() {
+        format::stream_step step;
+        step.kind = format::record_kind::ids;
+        step.at = {stream().at.epoch, stream().at.n + 1};
+        step.when = stream().latest.next(io_->wall_ms());
+        step.payload = format::encode_ids(next_block());
+        inbox_.push_back(std::move(step));
+        drain();
+    }
+    void place(waiting_proposal& w) {
+        hit(reached::ordered);
+        format::stream_step step;
+        step.at = {stream().at.epoch, stream().at.n + 1};
+        step.dot = w.id;
+        auto const latest = stamp::at(io_->wall_ms() + 5000);
+        step.when = mutated(mutant::stamp_not_clamped) ? w.when : std::min(w.when, latest);
+        step.payload = std::move(w.operations);
+        stored_ = stored_ || w.stored || below_.count() < options_.copies_in_memory;
+        apply(step, true);
+    }
+
+    // --- applying ----------------------------------------------------------------------------------------------
+
+    static bool must_last_first(format::stream_step const& s) noexcept {
+        if (mutated(mutant::epoch_shown_before_disk)) return false;
+        return s.kind == format::record_kind::epoch || s.kind == format::record_kind::ids || s.kind == format::record_kind::fold;
+    }
+    void drain() {
+        while (!inbox_.empty() && !barrier_) {
+            if (must_last_first(inbox_.front())) {
+                barrier_ = inbox_.front().at;
+                io_->write(inbox_.front(), true);
+                return;
+            }
+            auto const step = std::move(inbox_.front());
+            inbox_.pop_front();
+            apply(step, true);
+            after_barrier(step);
+        }
+    }
+    void apply(format::stream_step const& step, bool write) {
+        auto const before = stream().at;
+        auto const chain = stream().chain;
+        auto const record = record_of(step);
+        auto* const mine = step.kind == format::record_kind::transaction && step.dot.origin == origin_ ? calls_.find(step.dot) : nullptr;
+        outcome_type outcome{};
+        machine_->apply_step(record, mine != nullptr ? &outcome : nullptr);
+        if (stream().at != step.at) throw error(errc::corrupt, name_, "a step did not come to its place");
+        if (mine != nullptr) {
+            outcome.at = stream().at;
+            mine->outcome = std::move(outcome);
+        }
+        if (step.kind == format::record_kind::epoch) begin_progress();
+        heard_ = std::max(heard_, stream().at.epoch);
+        if (batch_.empty()) batch_before_ = before, batch_chain_ = chain;
+        batch_.push_back(step);
+        ring_.push(before, chain, step);
+        if (write) io_->write(step, stored_);
+        io_->moved();
+    }
+    void begin_progress() {
+        below_.begin(stream().at.epoch);
+        told_.begin(stream().at.epoch);
+        for (auto& [node, p] : peers_)
+            if (p.told && p.told->at.epoch < stream().at.epoch && !p.follows) p.apart_since = 0;
+    }
+    // What the caller cannot be told by replay, since the state came as a whole.
+    void find_own_in_state() {
+        for (auto& c : calls_.all()) {
+            if (c.outcome || stream().would_admit(c.id) == admission::fresh) continue;
+            c.outcome = machine_->recall(c.id);
+            c.outcome->at = stream().at;
+        }
+    }
+    void go_on() {
+        if (is_master()) {
+            raise_for_followers();
+            order();
+        } else if (upstream_ != 0 && inbox_.empty() && !barrier_ && is_at_upstreams_end_) {
+            if (!caught_up_) joined();
+        }
+        serve_if_possible();
+    }
+    // A member that was restarted may have shown greater ids than we know of: the next epoch leaves them behind.
+    void raise_for_followers() {
+        if (is_frozen() || !inbox_.empty()) return;
+        std::uint32_t wanted = floor_;
+        for (auto const& [node, p] : peers_)
+            if (p.follows && p.told) wanted = std::max(wanted, p.told->id_next);
+        if (wanted > machine_->next_id()) {
+            floor_ = wanted;
+            open_epoch();
+        }
+    }
+
+    // --- messages ----------------------------------------------------------------------------------------------
+
+    template <class Other>
+    void on(std::uint32_t, peer&, Other const&) {}  // what the links deal with themselves
+
+    void on(std::uint32_t node, peer& p, format::peer_open const& m) {
+        heard_ = std::max(heard_, m.epoch_heard);
+        bool const is_first = !p.told;
+        p.told = m;
+        if (is_first) announce_to(node);
+        if (compare(p) != standing::apart) p.apart_since = 0;
+        else if (p.apart_since == 0) p.apart_since = now();
+        if (who_.erase(node) > 0 && who_.empty() && who_due_ != 0) conclude_who();
+        if (upstream_ == node && caught_up_) {
+            auto const hops = static_cast<std::uint8_t>(m.hops >= hops_max ? 255 : m.hops + 1);
+            if (hops != hops_) {
+                hops_ = hops;
+                must_announce_ = true;
+            }
+        }
+        reconsider();
+        go_on();
+    }
+    void on(std::uint32_t node, peer&, format::peer_who const&) { announce_to(node); }
+    void on(std::uint32_t node, peer& p, format::peer_close const&) {
+        p.forget();
+        if (upstream_ == node) leave_upstream();
+        reconsider();
+    }
+
+    void on(std::uint32_t, peer&, format::peer_propose const& m) {
+        if (m.operations.size() % 8 != 0 || m.operations.size() > step_size_max) return;
+        if (is_master()) {
+            wait_for_place({m.dot, m.when, m.stored, m.operations});
+        } else if (upstream_ != 0 && caught_up_) {
+            hit(reached::relayed);
+            io_->send(upstream_, m);
+        }
+    }
+
+    void on(std::uint32_t node, peer& p, format::peer_catch_up const& m) {
+        if (!has_state_ || adopting_) return;
+        if (m.snapshot) return serve_piece(node, p, m.offset, false);
+        if (m.from == stream().at && m.chain == stream().chain) {
+            p.follows = true;
+            io_->send(node, format::peer_push{m.from, m.chain, false, {}});
+            return;
+        }
+        flush_batch();  // what is in the ring goes to it once
+        if (auto const first = ring_.find(m.from, m.chain)) {
+            hit(reached::caught_up_by_log);
+            p.follows = true;
+            push_ring(node, *first + (mutated(mutant::catch_up_skips_first) ? 1 : 0));
+        } else if (contains(stream().history(), m.from) || covers(stream().history(), p.told ? p.told->lineage : lineage{})) {
+            p.follows = true;
+            serve_piece(node, p, 0, false);
+        } else {
+            p.follows = m.from.epoch == stream().at.epoch;  // it is ahead of us, and we both follow one master
+            announce_to(node);
+        }
+    }
+    void push_ring(std::uint32_t node, std::size_t first) {
+        while (first < ring_.count()) {
+            format::peer_push out{ring_[first].before, ring_[first].chain, false, {}};
+            for (std::size_t size = 0; first < ring_.count() && size < push_size_max; ++first) {
+                if (ring_[first].step.payload.size() > step_size_max) return;
+                size += 64 + ring_[first].step.payload.size();
+                out.steps.push_back(ring_[first].step);
+            }
+            io_->send(node, out);
+        }
+    }
+    void serve_piece(std::uint32_t node, peer& p, std::uint64_t offset, bool branch) {
+        if (offset == 0) {
+            p.serving = machine_->dump();
+            p.serving_at = stream().at;
+        }
+        if (offset >= p.serving.size()) return;
+        auto const from = bytes_view(p.serving).subspan(static_cast<std::size_t>(offset));
+        auto const piece = from.first(std::min(piece_size, from.size()));
+        format::peer_snapshot out{branch, p.serving_at, offset, p.serving.size(), {piece.begin(), piece.end()}};
+        if (piece.size() == from.size()) p.serving = {};
+        io_->send(node, out);
+    }
+
+    void on(std::uint32_t node, peer& p, format::peer_snapshot const& m) {
+        if (m.branch) return take_branch(node, m);
+        if (node != upstream_ || adopting_ || caught_up_) return;
+        asked_at_ = now();
+        if (!take_piece(transfer_, m)) {
+            if (transfer_.bytes.empty()) return;
+            io_->send(node, format::peer_catch_up{stream().at, stream().chain, true, transfer_.bytes.size()});
+            return;
+        }
+        if (barrier_) return;  // our own log is busy: it will be asked for again
+        hit(p.told && compare(p) == standing::ahead ? reached::fast_forward : reached::caught_up_by_snapshot);
+        adopting_ = true;
+        inbox_.clear();
+        io_->adopt(std::move(transfer_.bytes));
+    }
+    // True: it was the last piece. A piece of another snapshot, or not the next one, begins anew or is nothing.
+    static bool take_piece(transfer& t, format::peer_snapshot const& m) {
+        if (m.offset == 0) t = {m.at, {}};
+        if (m.at != t.at || m.offset != t.bytes.size() || m.bytes.empty()) return false;
+        t.bytes.insert(t.bytes.end(), m.bytes.begin(), m.bytes.end());
+        return t.bytes.size() >= m.size;
+    }
+
+    void on(std::uint32_t node, peer&, format::peer_push const& m) {
+        if (node != upstream_ || adopting_) {
+            if (m.before.epoch < stream().at.epoch) {
+                hit(reached::push_of_older_epoch);
+                announce_to(node);
+            }
+            return;
+        }
+        auto at = inbox_.empty() ? stream().at : inbox_.back().at;
+        auto chain = stream().chain;
+        for (auto const& s : inbox_) chain = stream_state::chain_after(chain, record_of(s));
+        auto place = m.before;
+        auto place_chain = m.chain;
+        std::size_t first = 0;
+        while (first < m.steps.size() && place != at && contains_waiting(place)) {
+            place_chain = stream_state::chain_after(place_chain, record_of(m.steps[first]));
+            place = m.steps[first++].at;
+            hit(reached::push_repeated);
+        }
+        if (place != at) {
+            if (place < at && contains_waiting(place)) return;  // all of it is here
+            hit(reached::push_gap);
+            is_at_upstreams_end_ = false;
+            if (inbox_.empty()) ask_again();
+            return;
+        }
+        if (place_chain != chain && !mutated(mutant::push_without_chain_check)) {
+            hit(reached::push_clash);
+            caught_up_ = false;
+            ask_upstream(true);
+            return;
+        }
+        stored_ = stored_ || m.stored;
+        for (; first < m.steps.size(); ++first) {
+            if (!is_next(at, m.steps[first])) break;
+            at = m.steps[first].at;
+            inbox_.push_back(m.steps[first]);
+        }
+        if (first == m.steps.size()) is_at_upstreams_end_ = true;
+        if (!m.steps.empty()) hit(reached::push_applied);
+        drain();
+        go_on();
+    }
+    void ask_again() {
+        caught_up_ = false;
+        ask_upstream(!has_state_);
+    }
+    bool contains_waiting(position p) const {
+        if (contains(stream().history(), p)) return true;
+        return std::any_of(inbox_.begin(), inbox_.end(), [&](format::stream_step const& s) { return s.at == p; });
+    }
+    static bool is_next(position at, format::stream_step const& s) noexcept {
+        if (s.payload.size() % 8 != 0) return false;
+        if (s.kind == format::record_kind::epoch) return s.at.n == 0 && s.at.epoch > at.epoch;
+        return s.at == position{at.epoch, at.n + 1};
+    }
+
+    void on(std::uint32_t node, peer& p, format::peer_progress const& m) {
+        if (m.epoch != stream().at.epoch && !mutated(mutant::progress_of_older_epoch)) return;
+        if (m.down) {
+            if (node != upstream_) return;
+            told_.replace(m, node);
+            relay_progress_ = true;
+        } else if (p.follows) {
+            for (auto const& n : m.nodes)
+                if (n.node != options_.self.node) progress_is_news_ = below_.note(n.node, n.in_memory, n.on_disk, node) || progress_is_news_;
+        }
+    }
+
+    // --- split and fold ----------------------------------------------------------------------------------------
+
+    void fold_branches() {
+        apart_due_ = 0;
+        if (fold_.from != 0 || is_frozen()) return;
+        for (auto& [node, p] : peers_) {
+            if (!is_branch(p)) continue;
+            bool const is_theirs_to_give = p.told->hops == 0 || p.told->hops == 255;
+            if (!is_theirs_to_give && p.apart_since + options_.patience_ms > now()) {
+                apart_due_ = p.apart_since + options_.patience_ms;
+                continue;
+            }
+            fold_.from = node;
+            fold_.due = now() + options_.freeze_ms;
+            io_->send(node, format::peer_want_branch{0});
+            return;
+        }
+    }
+    bool is_branch(peer const& p) const {
+        if (compare(p) != standing::apart) return false;
+        bool const lower = p.told->at.epoch < stream().at.epoch;
+        return mutated(mutant::trunk_is_lower_epoch) ? !lower : lower;
+    }
+    // A branch that our master does not reach, and we do: we become the master.
+    void take_over_for_branch() {
+        apart_due_ = 0;
+        auto const* const up = find(upstream_);
+        for (auto const& [node, p] : peers_) {
+            if (!is_branch(p) || up == nullptr || !up->told) continue;
+            if (((up->told->reaches >> p.slot) & 1) != 0 && up->told->hops == 0) continue;
+            auto const due = p.apart_since + 2 * options_.patience_ms + rank() * options_.rank_ms;
+            if (due > now()) {
+                apart_due_ = due;
+                continue;
+            }
+            hit(reached::handover_asked);
+            leave_upstream();
+            claim();
+            return;
+        }
+    }
+    void on(std::uint32_t node, peer& p, format::peer_want_branch const& m) {
+        if (!has_state_ || adopting_ || barrier_) return;
+        if (m.offset == 0) {
+            if (compare(p) != standing::apart) return announce_to(node);
+            freeze();
+        }
+        serve_piece(node, p, m.offset, true);
+    }
+    // Nothing is ordered, applied or acknowledged until the fold is here, or does not come.
+    void freeze() {
+        hit(reached::ousted);
+        frozen_until_ = now() + options_.freeze_ms;
+        claim_due_ = who_due_ = 0;
+        if (is_master()) return;
+        leave_upstream();
+        role_ = member_role::ousted;
+    }
+    void thaw() {
+        frozen_until_ = 0;
+        if (!is_master()) role_ = member_role::joining;
+        must_announce_ = true;
+        go_on();
+    }
+    void take_branch(std::uint32_t node, format::peer_snapshot const& m) {
+        if (node != fold_.from || !is_master() || fold_.branch) return;
+        fold_.due = now() + options_.freeze_ms;
+        if (!take_piece(fold_.in, m)) {
+            io_->send(node, format::peer_want_branch{fold_.in.bytes.size()});
+            return;
+        }
+        auto held = std::make_shared<aligned_bytes>(bytes_view(fold_.in.bytes));
+        auto branch = std::make_shared<M>();
+        try {
+            branch->load(held->span(), name_ + " of node " + std::to_string(node));
+            branch->verify();
+        } catch (error const&) {
+            fold_ = {};
+            return;
+        }
+        bool const foreign = branch->object() != machine_->object();
+        if (foreign || covers(stream().history(), branch->stream().history()) || branch->stream().at.epoch > stream().at.epoch) {
+            fold_ = {};
+            must_announce_ = true;
+            return;
+        }
+        fold_.in = {};
+        fold_.held = std::move(held);
+        fold_.branch = std::move(branch);
+        heard_ = std::max(heard_, fold_.branch->stream().at.epoch);
+        open_epoch_for_fold();
+    }
+    void open_epoch_for_fold() {
+        if (!inbox_.empty()) return;  // order() waits for the same; go_on() comes back
+        open_epoch();
+    }
+    void fold_now() {
+        hit(reached::fold);
+        format::stream_step step;
+        step.kind = format::record_kind::fold;
+        step.at = {stream().at.epoch, stream().at.n + 1};
+        step.when = stream().latest.next(io_->wall_ms());
+        step.payload = machine_->fold(*fold_.branch);
+        step.payload.resize((step.payload.size() + 7) / 8 * 8);
+        fold_ = {};
+        inbox_.push_back(std::move(step));
+        must_announce_ = true;
+        drain();
+    }
+
+    // --- what goes out -----------------------------------------------------------------------------------------
+
+    void flush() {
+        if (role_ == member_role::closed) return;
+        if (fold_.branch && is_master() && inbox_.empty() && stream().at.n != 0 && !is_frozen()) open_epoch();
+        flush_batch();
+        flush_progress();
+        check_calls();
+        if (must_announce_) announce();
+    }
+    void flush_batch() {
+        if (batch_.empty()) return;
+        auto const steps = std::exchange(batch_, {});
+        bool const stored = std::exchange(stored_, false);
+        auto before = batch_before_;
+        auto chain = batch_chain_;
+        for (std::size_t first = 0; first < steps.size();) {
+            format::peer_push out{before, chain, stored, {}};
+            for (std::size_t size = 0; first < steps.size() && size < push_size_max; ++first) {
+                size += 64 + steps[first].payload.size();
+                chain = stream_state::chain_after(chain, record_of(steps[first]));
+                before = steps[first].at;
+                if (steps[first].payload.size() <= step_size_max) out.steps.push_back(steps[first]);
+            }
+            for (auto const& [node, p] : peers_)
+                if (p.up && p.follows) io_->send(node, out);
+        }
+    }
+    void flush_progress() {
+        if (!has_state_ || adopting_) return;
+        auto const disk = disk_.epoch == stream().at.epoch ? disk_.n : 0;
+        bool const news = below_.note(options_.self.node, stream().at.n, disk, options_.self.node) || std::exchange(progress_is_news_, false);
+        told_.note(options_.self.node, stream().at.n, disk, options_.self.node);
+        if (is_master() && news) tell_progress(below_, true);
+        else if (!is_master() && news && upstream_ != 0 && caught_up_) io_->send(upstream_, progress_of(below_, false));
+        else if (!is_master() && news) progress_is_news_ = true;
+        if (!is_master() && std::exchange(relay_progress_, false)) tell_progress(told_, true);
+    }
+    void tell_progress(progress_table const& t, bool down) {
+        auto const out = progress_of(t, down);
+        for (auto const& [node, p] : peers_)
+            if (p.up && p.follows) io_->send(node, out);
+    }
+    static format::peer_progress progress_of(progress_table const& t, bool down) {
+        format::peer_progress out{t.epoch(), down, {}};
+        for (auto const& [node, e] : t.nodes()) out.nodes.push_back({node, e.in_memory, e.on_disk});
+        return out;
+    }
+
+    void check_calls() {
+        if (calls_.empty() || !serves_ || adopting_ || (is_frozen() && !mutated(mutant::acknowledge_when_ousted))) return;
+        if (!is_master() && !caught_up_) return;
+        std::vector<dot> done;
+        for (auto const& c : calls_.all())
+            if (c.outcome && (c.given_up || has_reached(c.outcome->at, c.stored))) done.push_back(c.id);
+        for (auto const& id : done) {
+            auto* const c = calls_.find(id);
+            if (!c->given_up) io_->finish(id, errc{});
+            calls_.erase(id);
+        }
+    }
+    bool has_reached(position at, bool stored) const noexcept {
+        auto const& t = is_master() ? below_ : told_;
+        auto const live = t.count();
+        if (mutated(mutant::acknowledge_before_push)) return true;
+        if (stored && !mutated(mutant::acknowledge_before_sync)) {
+            auto const wanted = std::min(options_.copies_on_disk, live) - (mutated(mutant::acknowledge_one_too_few) ? 1 : 0);
+            return t.holders(at, true) >= std::max<std::size_t>(1, wanted);
+        }
+        if (live >= options_.copies_in_memory) return t.holders(at, false) >= options_.copies_in_memory;
+        return t.holders(at, true) >= live;  // too few to be safe in memory: on all disks there are
+    }
+    void give_up(call& c) {
+        c.given_up = true;
+        c.operations.clear();
+        if (c.outcome) calls_.erase(c.id);
+    }
+
+    void announce() {
+        must_announce_ = false;
+        announced_ = stream().at;
+        announced_at_ = now();
+        for (auto const& [node, p] : peers_)
+            if (p.up) announce_to(node);
+    }
+    void announce_to(std::uint32_t node) {
+        flush_batch();  // so that it is no older than what was pushed
+        format::peer_open out;
+        out.name = name_;
+        if (has_state_ && !adopting_) {
+            out.object = machine_->object();
+            out.at = stream().at;
+            out.chain = stream().chain;
+            out.lineage = stream().history();
+            out.id_next = std::max(machine_->next_id(), serves_ ? 0 : floor_);
+            out.owner = stream().owner;
+        }
+        out.role = static_cast<std::uint8_t>(role_);
+        out.hops = is_master() ? 0 : hops_;
+        for (auto const& [other, p] : peers_)
+            if (p.up) out.reaches = static_cast<std::uint16_t>(out.reaches | 1U << p.slot);
+        out.epoch_heard = heard_;
+        io_->send(node, out);
+    }
+
+    M* machine_;
+    std::string name_;
+    replication_options options_;
+    member_io* io_;
+
+    member_role role_ = member_role::closed;
+    bool has_state_ = false;
+    bool serves_ = false;
+    origin origin_;
+    std::uint64_t counter_ = 0;
+    std::uint32_t heard_ = 0;      // the greatest epoch
+    std::uint32_t floor_ = 0;      // ids below may have been shown before a restart
+    std::map<std::uint32_t, peer> peers_;
+
+    std::uint32_t upstream_ = 0;   // whom we follow
+    std::uint8_t hops_ = 255;
+    bool caught_up_ = false;
+    bool tail_only_ = false;       // upstream_ has no master either, but more than we
+    bool is_at_upstreams_end_ = false;
+    std::uint64_t asked_at_ = 0;
+    transfer transfer_;
+    bool adopting_ = false;
+
+    std::deque<format::stream_step> inbox_;  // steps that follow the state; the first may wait for the disk
+    std::optional<position> barrier_;        // of that one
+    position disk_;                          // all up to here is on stable storage
+    step_ring ring_;
+    std::vector<format::stream_step> batch_; // applied, and not pushed on yet
+    position batch_before_;
+    std::uint64_t batch_chain_ = 0;
+    bool stored_ = false;                    // somebody waits for them to be synced
+
+    own_calls<outcome_type> calls_;
+    std::deque<waiting_proposal> to_order_;
+    std::size_t waiting_ = 0;                // bytes in it
+    std::uint64_t resend_at_ = 0;
+
+    progress_table below_;                   // of this node, and of those that follow it
+    progress_table told_;                    // of all, as the master says
+    bool progress_is_news_ = false;
+    bool relay_progress_ = false;
+
+    std::set<std::uint32_t> who_;
+    std::uint64_t join_due_ = 0, claim_due_ = 0, who_due_ = 0, frozen_until_ = 0, apart_due_ = 0;
+    std::uint32_t postponed_ = 0;
+    folding fold_;
+
+    bool must_announce_ = false;
+    position announced_;
+    std::uint64_t announced_at_ = 0;
+};
+
+}  // namespace mailfs::detail

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSL-1.0
+// What a program may choose about replication.
+#pragma once
+
+#include <mailfs/types/guid.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace mailfs {
+
+/// A node of the replica set. Slots are 0..15, each node's its own, for ever.
+struct replica_node {
+    std::uint32_t node = 0;  ///< 1 and up
+    std::uint32_t slot = 0;
+    friend bool operator==(replica_node const&, replica_node const&) = default;
+};
+
+/// The same on all nodes but for `self`. Times are milliseconds.
+struct replication_options {
+    guid cluster;
+    replica_node self;
+    std::vector<replica_node> peers;  ///< all others
+
+    std::size_t copies_in_memory = 2;  ///< durability::none: so many nodes hold a change when it is acknowledged
+    std::size_t copies_on_disk = 2;    ///< durability::stored: so many have synced it
+    std::uint32_t join_ms = 2000;      ///< a node looks for its peers so long before it serves alone
+    std::uint32_t who_ms = 100;        ///< to answer who the master is
+    std::uint32_t rank_ms = 20;        ///< each node waits so much longer than the one before it, before it claims
+    std::uint32_t call_ms = 5000;      ///< a transaction that has not been acknowledged by then is given up
+    std::uint32_t patience_ms = 300;   ///< before a member does what its master should do
+    std::uint32_t freeze_ms = 2000;    ///< a branch waits so long for its fold before it goes on
+    std::uint32_t flush_ms = 200;      ///< what nobody waits for is synced so long after it came
+    std::size_t ring_size = 256U << 10;    ///< bytes of recent steps kept for members that are behind
+    std::size_t waiting_max = 1U << 20;    ///< bytes of proposals that wait for their place
+};
+
+}  // namespace mailfs

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: BSL-1.0
+// multimaster: every node that has a mailbox open holds its state; one of them orders the transactions, and pushes them to all.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/detail/signal.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/fs/filesystem.hpp>
+#include <mailfs/host/host.hpp>
+#include <mailfs/log/log_options.hpp>
+#include <mailfs/log/state_machine.hpp>
+#include <mailfs/replication/detail/member.hpp>
+#include <mailfs/replication/detail/node_log.hpp>
+#include <mailfs/replication/replica_set.hpp>
+#include <mailfs/types/durability.hpp>
+
+#include <asio/awaitable.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/this_coro.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mailfs {
+
+/// A replication policy. Each node keeps its own disk: both sides of a split go on, and are folded into one when they meet
+/// again. Copies share the node's replica_set, which must outlive them.
+template <transport Transport, host Host = system_host>
+class multimaster {
+public:
+    using host_type = Host;
+    using set_type = replica_set<Transport, Host>;
+
+    explicit multimaster(set_type& set) : set_(&set) {}
+
+    template <class Log, filesystem Fs, state_machine M>
+    class on;
+
+    set_type& set() const noexcept { return *set_; }
+    Host& host() const noexcept { return set_->host(); }
+
+private:
+    set_type* set_;
+};
+
+/// A journal, as `replication` has it. Belongs to the executor of its replica_set; calls may overlap. close() it before it dies:
+/// what it does in the background ends with that.
+template <transport Transport, host Host>
+template <class Log, filesystem Fs, state_machine M>
+class multimaster<Transport, Host>::on {
+    static_assert(replicated_machine<M>, "mailfs: multimaster<> needs a state machine whose histories can be folded, as mailbox_state: see replicated_machine in log/state_machine.hpp");
+    struct core;
+
+public:
+    using outcome_type = typename M::outcome;
+
+    /// Wakes when the state has changed. Lives as long as the journal.
+    class watch_type {
+    public:
+        asio::awaitable<void> changed() {
+            if (seen_ != core_->moves) {
+                seen_ = core_->moves;
+                co_return;
+            }
+            co_await core_->moved_signal.wait();
+            seen_ = core_->moves;
+        }
+
+    private:
+        friend class on;
+        explicit watch_type(std::shared_ptr<core> c) : core_(std::move(c)) {}
+        std::shared_ptr<core> core_;
+        std::uint64_t seen_ = ~std::uint64_t{0};
+    };
+
+    on(Fs fs, std::string directory, multimaster const& policy, log_options options = {})
+        : core_(std::make_shared<core>(std::move(fs), std::move(directory), policy.set(), options)) {}
+    on(on const&) = delete;
+    on& operator=(on const&) = delete;
+    ~on() { core_->close(); }
+
+    /// False: this node or a peer has it already, and it is open now.
+    asio::awaitable<bool> create(guid object, bytes_view first) {
+        bool const there = co_await open();
+        if (there) co_return false;
+        auto const keep = core_;
+        bool const made = co_await keep->log.create(object, keep->machine);
+        if (!made) throw error(errc::exists, keep->name, "there is a log, which did not open");
+        co_await keep->begin(true, true);
+        if (!first.empty()) co_await propose(first, durability::stored);
+        co_return true;
+    }
+    /// Loads what is on this node's disk, looks for the others, and returns when the state may be shown; false: neither this
+    /// node nor any peer that answers within join_ms has it.
+    asio::awaitable<bool> open() {
+        auto const keep = core_;
+        if (keep->is_open) co_return true;
+        bool const there = co_await keep->log.open(keep->machine);
+        if (there) co_await keep->log.begin(keep->machine);
+        co_return co_await keep->begin(there, false);
+    }
+
+    /// Returns when as many nodes hold it as `wanted` asks for. Throws busy (it did not happen), may_have_happened, too_big.
+    asio::awaitable<outcome_type> propose(bytes_view operations, durability wanted) { return core_->propose(operations, wanted == durability::stored); }
+
+    /// True: the state has moved since the last call. No I/O: pushes move it.
+    asio::awaitable<bool> catch_up() {
+        core_->check_open();
+        co_return std::exchange(core_->caught_up_moves, core_->moves) != core_->moves;
+    }
+    /// All that state() knows is on this node's disk.
+    asio::awaitable<void> sync() { return core_->sync(); }
+
+    M const& state() const noexcept { return core_->machine; }
+    M& machine() noexcept { return core_->machine; }
+    watch_type watch() const { return watch_type(core_); }
+
+    /// Ends what is under way: waiting calls throw closed.
+    void close() { core_->close(); }
+    detail::member_role role() const noexcept { return core_->member.role(); }
+    bool can_serve() const noexcept { return core_->member.can_serve(); }
+    /// Why the node's disk was given up last; it is opened anew a second later.
+    std::exception_ptr failure() const noexcept { return core_->failure; }
+
+private:
+    std::shared_ptr<core> core_;
+};
+
+template <transport Transport, host Host>
+template <class Log, filesystem Fs, state_machine M>
+struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member_io, detail::replica_endpoint, std::enable_shared_from_this<core> {
+    struct waiter {
+        detail::signal done;
+        bool is_done = false;
+        errc why{};
+        outcome_type outcome{};
+    };
+    static constexpr std::uint32_t retry_ms = 1000;  ///< before a disk that failed is opened anew
+
+    core(Fs fs, std::string directory, set_type& s, log_options options)
+        : set(s), name(std::move(directory)), log(std::move(fs), s.host(), name, options), member(machine, name, s.options(), *this) {}
+
+    // --- life ----------------------------------------------------------------------------------------------------
+
+    asio::awaitable<bool> begin(bool has_state, bool is_new) {
+        auto const self = this->shared_from_this();
+        is_open = true;
+        set.attach(name, *this);
+        guarded([&] { member.start(has_state, is_new, new_incarnation(), log.epoch_heard()); });
+        asio::co_spawn(co_await asio::this_coro::executor, work(self), asio::detached);
+        while (is_open && !member.can_serve()) {
+            if (member.is_nowhere()) {
+                close();
+                co_return false;
+            }
+            co_await moved_signal.wait();
+        }
+        check_open();
+        co_return true;
+    }
+    void close() noexcept {
+        if (!is_open) return;
+        is_open = false;
+        set.detach(name);
+        member.stop(errc::closed);
+        wake.raise();
+        moved_signal.raise();
+        synced.raise();
+    }
+    void check_open() const {
+        if (!is_open) throw error(errc::closed, name, "the journal is not open");
+    }
+    // Younger than all that the stream knows of this node, whatever the clock says.
+    std::uint64_t new_incarnation() {
+        auto const node = set.options().self.node;
+        auto born_ms = std::max<std::uint64_t>(1, set.host().now_ms());
+        auto const& stream = std::as_const(machine).stream();
+        if (!detail::mutated(detail::mutant::keep_incarnation)) {
+            for (auto const& r : stream.retired)
+                if (r.node == node) born_ms = std::max(born_ms, (r.incarnation >> 16) + 1);
+            for (auto const& s : stream.seen)
+                if (s.origin.node == node) born_ms = std::max(born_ms, (s.origin.incarnation >> 16) + 1);
+            if (stream.owner.node == node) born_ms = std::max(born_ms, (stream.owner.incarnation >> 16) + 1);
+        }
+        return born_ms << 16 | (set.host().random() & 0xffff);
+    }
+
+    // --- the disk: one coroutine writes -----------------------------------------------------------------------------
+
+    static asio::awaitable<void> work(std::shared_ptr<core> self) {
+        auto& c = *self;
+        while (c.is_open) {
+            bool failed = false;
+            try {
+                co_await c.write_on();
+            } catch (std::exception const&) {
+                c.failure = std::current_exception();
+                failed = true;
+            }
+            if (!failed || !c.is_open) continue;
+            co_await c.come_back();
+        }
+    }
+    asio::awaitable<void> write_on() {
+        while (is_open) {
+            if (broken) {
+                broken = false;
+                throw error(errc::io, name, "the member stopped");
+            }
+            if (!steps.empty()) {
+                co_await write_steps();
+            } else if (snapshot) {
+                co_await take_snapshot();
+            } else if (unsynced && (sync_due <= set.steady_ms() || sync_wanted)) {
+                co_await sync_now();
+            } else if (log.is_long() && member_is_still()) {
+                co_await log.rotate(machine);
+                note_written(std::as_const(machine).stream().at);
+            } else {
+                co_await wake.wait();
+            }
+        }
+    }
+    // No step is applied that is not in the log, or waits for it.
+    bool member_is_still() const noexcept { return steps.empty() && !snapshot && !unsynced; }
+    asio::awaitable<void> write_steps() {
+        auto const batch = std::exchange(steps, {});
+        bool const stored = std::exchange(stored_wanted, false);
+        for (auto const& s : batch) log.add(s);
+        co_await log.flush(stored);
+        auto const last = batch.back().at;
+        if (stored) {
+            note_written(last);
+        } else if (!std::exchange(unsynced, last)) {
+            sync_due = set.steady_ms() + set.options().flush_ms;
+        }
+    }
+    asio::awaitable<void> sync_now() {
+        auto const last = *std::exchange(unsynced, std::nullopt);
+        sync_wanted = false;
+        co_await log.flush(true);
+        note_written(last);
+    }
+    void note_written(position last) {
+        if (unsynced && *unsynced <= last) unsynced.reset();
+        written = std::max(written, last);
+        guarded([&] { member.written(last); });
+        synced.raise();
+    }
+    asio::awaitable<void> take_snapshot() {
+        auto const bytes = *std::exchange(snapshot, std::nullopt);
+        bool good = false;
+        try {
+            good = co_await log.adopt(bytes, machine, [&](M const& theirs) { return member.may_adopt(theirs); });
+        } catch (error const& e) {
+            if (e.code() != errc::corrupt && e.code() != errc::newer_version) throw;
+            failure = std::current_exception();
+        }
+        if (!is_open) co_return;
+        if (good) {
+            unsynced.reset();
+            written = std::as_const(machine).stream().at;
+        }
+        guarded([&] { member.adopted(good); });
+        synced.raise();
+    }
+    // What a restarted process does.
+    asio::awaitable<void> come_back() {
+        member.stop(errc::io);
+        steps.clear();
+        snapshot.reset();
+        unsynced.reset();
+        stored_wanted = sync_wanted = broken = false;
+        moved();
+        while (is_open) {
+            co_await set.transport().wait(retry_ms);
+            try {
+                bool const there = co_await log.open(machine);
+                if (there) co_await log.begin(machine);
+                if (!is_open) co_return;
+                written = {};
+                guarded([&] { member.start(there, false, new_incarnation(), log.epoch_heard()); });
+                co_return;
+            } catch (error const&) {
+                failure = std::current_exception();
+            }
+        }
+    }
+    // What the member finds wrong with the state ends this life of it.
+    template <class F>
+    void guarded(F&& f) {
+        try {
+            f();
+        } catch (error const&) {
+            failure = std::current_exception();
+            broken = true;
+            wake.raise();
+        }
+    }
+
+    // --- calls -----------------------------------------------------------------------------------------------------
+
+    asio::awaitable<outcome_type> propose(bytes_view operations, bool stored) {
+        check_open();
+        if (operations.size() > detail::member<M>::step_size_max) throw error(errc::too_big, name, "more than one transaction may hold");
+        auto const self = this->shared_from_this();
+        auto const mine = std::make_shared<waiter>();
+        dot id;
+        guarded([&] {
+            starting = mine;
+            id = member.propose({operations.begin(), operations.end()}, stored);
+        });
+        starting.reset();
+        if (!mine->is_done) {
+            waiting.emplace(id, mine);
+            try {
+                co_await mine->done.wait();
+            } catch (...) {
+                waiting.erase(id);
+                if (is_open) member.forget(id);
+                throw;
+            }
+        }
+        if (mine->why != errc{}) throw error(mine->why, name, mine->why == errc::busy ? "no master could be reached" : "the call ended before it was acknowledged");
+        co_return std::move(mine->outcome);
+    }
+    void finish(dot const& id, errc why) override {
+        std::shared_ptr<waiter> w;
+        if (auto const it = waiting.find(id); it != waiting.end()) {
+            w = it->second;
+            waiting.erase(it);
+        } else {
+            w = starting;
+        }
+        if (!w) return;
+        w->is_done = true;
+        w->why = why;
+        if (why == errc{}) w->outcome = std::move(*member.calls().find(id)->outcome);
+        w->done.raise();
+    }
+
+    asio::awaitable<void> sync() {
+        check_open();
+        auto const self = this->shared_from_this();
+        auto const through = std::as_const(machine).stream().at;
+        while (is_open && written < through && unsynced_at_all()) {
+            sync_wanted = true;
+            wake.raise();
+            co_await synced.wait();
+        }
+        check_open();
+    }
+    bool unsynced_at_all() const noexcept { return unsynced || !steps.empty(); }
+
+    // --- member_io -------------------------------------------------------------------------------------------------
+
+    void send(std::uint32_t node, format::peer_message const& m) override { set.send(name, node, m); }
+    void write(format::stream_step const& step, bool stored) override {
+        steps.push_back(step);
+        stored_wanted = stored_wanted || stored;
+        wake.raise();
+    }
+    void adopt(std::vector<std::byte> bytes) override {
+        snapshot = std::move(bytes);
+        wake.raise();
+    }
+    void moved() override {
+        ++moves;
+        moved_signal.raise();
+    }
+    std::uint64_t steady_ms() override { return set.steady_ms(); }
+    std::uint64_t wall_ms() override { return set.host().now_ms(); }
+
+    // --- replica_endpoint ------------------------------------------------------------------------------------------
+
+    void link_up(std::uint32_t node) override {
+        guarded([&] { member.link_up(node); });
+    }
+    void link_down(std::uint32_t node) override {
+        guarded([&] { member.link_down(node); });
+    }
+    void receive(std::uint32_t node, format::peer_message const& m) override {
+        guarded([&] { member.receive(node, m); });
+    }
+    void tick() override {
+        guarded([&] { member.tick(); });
+        if (unsynced && sync_due <= steady_ms()) wake.raise();
+        if (!member.can_serve()) moved_signal.raise();  // whoever opens it looks again
+    }
+    std::uint64_t next_due_ms() const noexcept override {
+        auto const due = member.next_due_ms();
+        return unsynced ? std::min(due, sync_due) : due;
+    }
+
+    set_type& set;
+    std::string name;
+    M machine;
+    detail::node_log<Fs, Host, M> log;
+    detail::member<M> member;
+    bool is_open = false;
+    std::exception_ptr failure;
+    bool broken = false;
+
+    detail::signal wake;          // of the coroutine that writes
+    detail::signal moved_signal;  // of those who look at the state
+    detail::signal synced;
+    std::uint64_t moves = 0, caught_up_moves = 0;
+
+    std::vector<format::stream_step> steps;  // to be written
+    bool stored_wanted = false;
+    std::optional<std::vector<std::byte>> snapshot;  // to be adopted
+    std::optional<position> unsynced;                // the last that was written and not synced
+    std::uint64_t sync_due = 0;
+    bool sync_wanted = false;
+    position written;
+
+    std::map<dot, std::shared_ptr<waiter>> waiting;
+    std::shared_ptr<waiter> starting;  // of the call that is being made
+};
+
+}  // namespace mailfs

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSL-1.0
+// This node's place among the others: its links, and the mailboxes that share them.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/detail/signal.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/peer_message.hpp>
+#include <mailfs/host/host.hpp>
+#include <mailfs/replication/detail/peer_links.hpp>
+#include <mailfs/replication/member_options.hpp>
+#include <mailfs/transport/transport.hpp>
+
+#include <asio/awaitable.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/this_coro.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace mailfs {
+
+namespace detail {
+
+/// What a mailbox hears of its peers.
+struct replica_endpoint {
+    virtual void link_up(std::uint32_t node) = 0;
+    virtual void link_down(std::uint32_t node) = 0;
+    virtual void receive(std::uint32_t node, format::peer_message const& message) = 0;
+    virtual void tick() = 0;
+    virtual std::uint64_t next_due_ms() const noexcept = 0;
+
+protected:
+    ~replica_endpoint() = default;
+};
+
+}  // namespace detail
+
+/// One object for each process. Belongs to one executor, as do the journals that use it, and must outlive them.
+/// run() does the work: spawn it before the first journal is opened.
+template <transport Transport, host Host>
+class replica_set {
+public:
+    static constexpr std::uint32_t tick_ms = 10;
+
+    replica_set(Transport t, Host h, replication_options options)
+        : transport_(std::move(t)), host_(std::move(h)), options_(std::move(options)), incarnation_(host_.now_ms() << 16 | (host_.random() & 0xffff)),
+          handler_(*this), links_(transport_, link_options(), handler_) {}
+    replica_set(replica_set const&) = delete;
+    replica_set& operator=(replica_set const&) = delete;
+
+    Host& host() noexcept { return host_; }
+    Transport& transport() noexcept { return transport_; }
+    replication_options const& options() const noexcept { return options_; }
+    std::uint64_t steady_ms() { return transport_.steady_ms(); }
+
+    /// Keeps the links and the time until stop(). Nothing is under way when it returns.
+    asio::awaitable<void> run() {
+        bool ticking = true;
+        detail::signal ended;
+        asio::co_spawn(co_await asio::this_coro::executor, keep_time(), [&](std::exception_ptr) {
+            ticking = false;
+            ended.raise();
+        });
+        co_await links_.run();
+        while (ticking) co_await ended.wait();
+    }
+    void stop() { links_.stop(); }
+    /// Why links end, for a log.
+    void on_note(std::function<void(std::uint32_t node, std::string const& what)> f) { note_ = std::move(f); }
+
+    /// Called with the name of a mailbox that a peer has open, and this node has not: a node that keeps a replica of all opens
+    /// it. From the executor, not from inside a call.
+    void on_unknown(std::function<void(std::string const& name)> f) { unknown_ = std::move(f); }
+
+    // --- for journals --------------------------------------------------------------------------------------------
+
+    void attach(std::string const& name, detail::replica_endpoint& e) {
+        if (!endpoints_.try_emplace(name, endpoint{&e, ++channels_}).second) throw error(errc::busy, name, "is open in this process already");
+        for (auto const node : up_) e.link_up(node);
+    }
+    void detach(std::string const& name) {
+        auto const it = endpoints_.find(name);
+        if (it == endpoints_.end()) return;
+        for (auto const node : up_) links_.send(node, it->second.channel, format::peer_close{});
+        endpoints_.erase(it);
+    }
+    void send(std::string const& name, std::uint32_t node, format::peer_message const& m) {
+        if (auto const it = endpoints_.find(name); it != endpoints_.end()) links_.send(node, it->second.channel, m);
+    }
+    /// What has come due is ticked; run() calls it often enough.
+    void tick() {
+        auto const now = steady_ms();
+        std::vector<detail::replica_endpoint*> due;
+        for (auto const& [name, e] : endpoints_)
+            if (e.here->next_due_ms() <= now) due.push_back(e.here);
+        for (auto* const e : due)
+            if (is_attached(*e)) e->tick();
+    }
+
+private:
+    struct endpoint {
+        detail::replica_endpoint* here = nullptr;
+        std::uint64_t channel = 0;
+    };
+    struct handler final : detail::peer_link_handler {
+        explicit handler(replica_set& s) : set(s) {}
+        void up(std::uint32_t node) override { set.link_up(node); }
+        void down(std::uint32_t node) override { set.link_down(node); }
+        void message(std::uint32_t node, std::uint64_t channel, format::peer_message&& m) override { set.receive(node, channel, m); }
+        void note(std::uint32_t node, std::string const& what) override {
+            if (set.note_) set.note_(node, what);
+        }
+        replica_set& set;
+    };
+
+    detail::peer_link_options link_options() {
+        detail::peer_link_options o;
+        o.cluster = options_.cluster;
+        o.node = options_.self.node;
+        o.slot = options_.self.slot;
+        o.incarnation = incarnation_;
+        for (auto const& p : options_.peers) o.peers.push_back(p.node);
+        o.random = [this] { return host_.random(); };
+        o.now_ms = [this] { return host_.now_ms(); };
+        return o;
+    }
+    asio::awaitable<void> keep_time() {
+        try {
+            while (true) {
+                co_await transport_.wait(tick_ms);
+                tick();
+            }
+        } catch (error const&) {  // stopped
+        }
+    }
+    bool is_attached(detail::replica_endpoint const& e) const {
+        return std::any_of(endpoints_.begin(), endpoints_.end(), [&](auto const& n) { return n.second.here == &e; });
+    }
+    std::vector<detail::replica_endpoint*> all() const {
+        std::vector<detail::replica_endpoint*> out;
+        for (auto const& [name, e] : endpoints_) out.push_back(e.here);
+        return out;
+    }
+
+    void link_up(std::uint32_t node) {
+        up_.insert(node);
+        for (auto* const e : all())
+            if (is_attached(*e)) e->link_up(node);
+    }
+    void link_down(std::uint32_t node) {
+        up_.erase(node);
+        std::erase_if(names_, [&](auto const& n) { return n.first.first == node; });
+        for (auto* const e : all())
+            if (is_attached(*e)) e->link_down(node);
+    }
+    void receive(std::uint32_t node, std::uint64_t channel, format::peer_message const& m) {
+        auto const key = std::pair(node, channel);
+        if (auto const* const open = std::get_if<format::peer_open>(&m)) {
+            if (names_.size() >= names_max && !names_.contains(key)) return;
+            names_.insert_or_assign(key, open->name);
+        }
+        auto const name = names_.find(key);
+        if (name == names_.end()) return;
+        auto const it = endpoints_.find(name->second);
+        if (it != endpoints_.end()) it->second.here->receive(node, m);
+        else if (unknown_ && std::holds_alternative<format::peer_open>(m)) unknown_(name->second);
+    }
+
+    static constexpr std::size_t names_max = 1U << 20;  // of mailboxes that peers have open
+
+    Transport transport_;
+    Host host_;
+    replication_options options_;
+    std::uint64_t incarnation_;
+    std::map<std::string, endpoint> endpoints_;
+    std::map<std::pair<std::uint32_t, std::uint64_t>, std::string> names_;  // what a peer's channel stands for
+    std::set<std::uint32_t> up_;
+    std::uint64_t channels_ = 0;
+    std::function<void(std::string const&)> unknown_;
+    std::function<void(std::uint32_t, std::string const&)> note_;
+    handler handler_;
+    detail::peer_links<Transport> links_;
+};
+
+}  // namespace mailfs
