@@ -6,6 +6,7 @@
 #include <mailfs/fs/filesystem.hpp>
 #include <mailfs/host/host.hpp>
 #include <mailfs/host/system_host.hpp>
+#include <mailfs/transport/transport.hpp>
 
 namespace mailfs {
 
@@ -30,6 +31,10 @@ class view;
 template <host Host = system_host>
 class basic_standalone;
 using standalone = basic_standalone<>;
+template <transport Transport, host Host = system_host>
+class replica_set;
+template <transport Transport, host Host = system_host>
+class multimaster;
 template <class Log, class Fs, class Replication = standalone>
 class index;
 

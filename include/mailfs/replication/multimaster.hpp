@@ -6,6 +6,7 @@
 #include <mailfs/detail/signal.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/fs/filesystem.hpp>
+#include <mailfs/fwd.hpp>
 #include <mailfs/host/host.hpp>
 #include <mailfs/log/log_options.hpp>
 #include <mailfs/log/state_machine.hpp>
@@ -33,7 +34,7 @@ namespace mailfs {
 
 /// A replication policy. Each node keeps its own disk: both sides of a split go on, and are folded into one when they meet
 /// again. Copies share the node's replica_set, which must outlive them.
-template <transport Transport, host Host = system_host>
+template <transport Transport, host Host>
 class multimaster {
 public:
     using host_type = Host;

@@ -6,6 +6,7 @@
 #include <mailfs/detail/signal.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/peer_message.hpp>
+#include <mailfs/fwd.hpp>
 #include <mailfs/host/host.hpp>
 #include <mailfs/replication/detail/peer_links.hpp>
 #include <mailfs/replication/member_options.hpp>

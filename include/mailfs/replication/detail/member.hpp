@@ -551,7 +551,7 @@ private:
             auto& next = to_order_.front();
             if (!is_next_of_origin(next.id)) {
                 hit(reached::repeated);
-            } else if (auto const ids = ids_needed(next); ids > machine_->ids_left() && ids <= uid_block_size) {
+            } else if (auto const ids = M::ids_wanted(next.operations); ids > machine_->ids_left() && ids <= uid_block_size) {
                 reserve_ids();
                 return;
             } else {
@@ -568,11 +568,6 @@ private:
         for (auto const& s : stream().seen)
             if (s.origin == id.origin) return id.counter == s.counter + 1;
         return id.counter == 1;
-    }
-    std::uint32_t ids_needed(waiting_proposal const& w) const {
-        format::record_view r;
-        r.payload = w.operations;
-        return M::next_id_after(1, r) - 1;
     }
     void reserve_ids() {
         format::stream_step step;
