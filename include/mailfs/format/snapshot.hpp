@@ -57,6 +57,7 @@ static_assert(std::has_unique_object_representations_v<snapshot_header>);
 enum class column_id : std::uint32_t {
     uid = 1, flags = 2, modseq = 3, keyword_set = 4, size = 5, received = 6, saved = 7, guid = 8, location = 9, cache = 10, dot = 11,
     location_base = 12, dot_base = 13, vanished = 16, keywords = 17, keyword_sets = 18, stream = 19, metadata = 20,
+    replication = 21,  // of a replicated stream alone
 };
 
 /// A location without its low 24 bits, which rows have.
@@ -192,6 +193,9 @@ public:
 
     snapshot_header const& header() const noexcept { return header_; }
 
+    bool has(column_id id) const noexcept {
+        return std::any_of(table_.begin(), table_.end(), [&](snapshot_column const& c) { return c.id == static_cast<std::uint32_t>(id); });
+    }
     /// The column, which must have elements of this size; throws corrupt when it is not there.
     found get(column_id id, std::size_t element_size) const {
         for (std::size_t i = 0; i < table_.size(); ++i) {

@@ -6,10 +6,12 @@
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/log/stream_state.hpp>
 #include <mailfs/types/bytes.hpp>
+#include <mailfs/types/lineage.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace mailfs::format {
@@ -34,6 +36,18 @@ struct retired_record {
     le32 reserved;
     le64 incarnation;
 };
+/// What a replicated stream has beside that.
+struct replicated_stream_header {
+    le32 node;  // of the epoch's owner
+    le32 past_count;  // lineage entries follow, ascending
+    le64 incarnation;
+    le32 ids_last;
+    le32 reserved;
+};
+struct lineage_record {
+    le32 epoch, n, ids_last;
+};
+static_assert(sizeof(replicated_stream_header) == 24 && sizeof(lineage_record) == 12);
 static_assert(sizeof(stream_header) == 48 && sizeof(seen_record) == 24 && sizeof(retired_record) == 16);
 
 namespace detail {
@@ -81,6 +95,39 @@ inline std::optional<stream_state> decode_stream(bytes_view& bytes) {
     }
     bytes = rest;
     return s;
+}
+
+inline void encode_lineage(std::vector<std::byte>& out, mailfs::lineage const& l) {
+    for (auto const& e : l) detail::put(out, lineage_record{e.epoch, e.n, e.ids_last});
+}
+/// Consumes `count` entries; nothing when they are not there, or not those of one history.
+inline std::optional<mailfs::lineage> decode_lineage(bytes_view& bytes, std::uint32_t count) {
+    if (count > lineage_max || bytes.size() < count * sizeof(lineage_record)) return std::nullopt;
+    mailfs::lineage l;
+    for (; count > 0; --count, bytes = bytes.subspan(sizeof(lineage_record))) {
+        auto const r = load<lineage_record>(bytes);
+        if (r.epoch > epoch_max || (!l.empty() && r.epoch <= l.back().epoch)) return std::nullopt;
+        l.push_back({r.epoch, r.n, r.ids_last});
+    }
+    return l;
+}
+
+/// Of a replicated stream.
+inline void encode_replicated_stream(std::vector<std::byte>& out, stream_state const& s) {
+    detail::put(out, replicated_stream_header{s.owner.node, static_cast<std::uint32_t>(s.past.size()), s.owner.incarnation, s.ids_last, 0});
+    encode_lineage(out, s.past);
+}
+/// Consumes it, and puts it into `s`, which decode_stream() gave. False: it is not what encode_replicated_stream wrote.
+inline bool decode_replicated_stream(bytes_view& bytes, stream_state& s) {
+    if (bytes.size() < sizeof(replicated_stream_header)) return false;
+    auto const h = load<replicated_stream_header>(bytes);
+    bytes = bytes.subspan(sizeof h);
+    auto past = decode_lineage(bytes, h.past_count);
+    if (!past || h.incarnation == 0 || past->size() >= lineage_max || (!past->empty() && past->back().epoch >= s.at.epoch)) return false;
+    s.past = std::move(*past);
+    s.owner = {h.node, h.incarnation};
+    s.ids_last = h.ids_last;
+    return true;
 }
 
 }  // namespace mailfs::format

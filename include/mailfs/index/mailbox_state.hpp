@@ -3,10 +3,12 @@
 #pragma once
 
 #include <mailfs/format/mailbox_operations.hpp>
+#include <mailfs/format/replication_record.hpp>
 #include <mailfs/format/snapshot.hpp>
 #include <mailfs/format/stream_codec.hpp>
 #include <mailfs/index/keyword_table.hpp>
 #include <mailfs/index/mailbox_changes.hpp>
+#include <mailfs/index/mailbox_replication.hpp>
 #include <mailfs/index/mailbox_rows.hpp>
 #include <mailfs/index/rank_set.hpp>
 #include <mailfs/index/vanished_list.hpp>
@@ -35,7 +37,7 @@ namespace mailfs {
 struct mailbox_outcome {
     position at;                 ///< at.modseq() is the MODSEQ of all it changed
     uid_t first_uid = 0;         ///< of the messages appended, which have consecutive UIDs
-    std::uint32_t appended = 0;  ///< 0 although some were proposed: the mailbox has no UIDs left
+    std::uint32_t appended = 0;  ///< 0 although some were proposed: the mailbox has no UIDs left (in reserve, when it is shared)
     uid_set changed;             ///< messages whose flags or keywords are different now
     uid_set modified;            ///< left alone, for their MODSEQ was above UNCHANGEDSINCE
     uid_set expunged;
@@ -82,6 +84,7 @@ public:
     keyword_table const& keywords() const noexcept { return keywords_; }
     vanished_list const& vanished() const noexcept { return vanished_; }
     std::map<std::string, std::string, std::less<>> const& metadata() const noexcept { return metadata_; }
+    mailbox_replication const& replication() const noexcept { return shared_; }
     mailbox_changes& changes() noexcept { return changes_; }
 
     /// The row of a message that is there; O(log rows).
@@ -101,7 +104,7 @@ public:
     stream_state& stream() noexcept { return stream_; }
     stream_state const& stream() const noexcept { return stream_; }
     std::uint32_t next_id() const noexcept { return uid_next_; }
-    void skip_ids(std::uint32_t n) noexcept { uid_next_ = n > uid_max - uid_next_ ? uid_max : uid_next_ + n; }
+    void skip_ids(std::uint32_t n) noexcept { raise_uid_next(n > uid_max - uid_next_ ? uid_max : uid_next_ + n); }
 
     static std::uint32_t next_id_after(std::uint32_t next, format::record_view const& record) {
         format::for_each_operation(record.payload, [&](std::uint16_t kind, std::uint16_t, bytes_view bytes) {
@@ -128,6 +131,7 @@ public:
         keywords_ = {};
         vanished_ = {};
         metadata_.clear();
+        shared_ = {};
     }
 
     /// Throws newer_version for an operation that this version must not pass over, corrupt when it needs rows that
@@ -137,26 +141,56 @@ public:
         auto const verdict = stream_.admit(record);
         if (verdict != admission::fresh) return verdict;
         std::uint32_t part = 0;
+        bool const room = !stream_.replicated() || ids_wanted(record.payload) <= ids_left();
         format::for_each_operation(record.payload, [&](std::uint16_t kind, std::uint16_t, bytes_view bytes) {
             using enum format::mailbox_operation;
             switch (static_cast<format::mailbox_operation>(kind)) {
-                case append: append_message(record, bytes, part++, out); break;
-                case flags: change_flags(bytes, out); break;
+                case append:
+                    if (room) append_message(record, bytes, part, out);
+                    ++part;
+                    break;
+                case flags: change_flags(record, bytes, out); break;
                 case expunge: expunge_messages(bytes, out); break;
                 case header: raise(bytes); break;
-                case metadata: change_metadata(bytes); break;
+                case metadata: change_metadata(record, bytes); break;
                 case cache: set_cache(bytes); break;
                 case relocate: relocate_message(bytes); break;
                 default: break;
             }
             return true;
         });
-        if (expunged_.size() >= compact_rows_min && expunged_.size() > rows_.count() / 2) compact();
+        sweep();
         return verdict;
     }
 
     std::vector<std::byte> dump() const;
     void load(std::span<std::byte> bytes, std::string_view name);
+
+    // --- replicated_machine ----------------------------------------------------------------------------------
+    /// Applies any step of a replicated stream. One whose payload makes no sense moves the position and changes nothing else. Throws
+    /// as apply() does.
+    admission apply_step(format::record_view const& step, outcome* out) {
+        switch (step.kind()) {
+            case format::record_kind::transaction: return apply(step, out);
+            case format::record_kind::epoch: open_epoch(step); break;
+            case format::record_kind::ids: reserve_ids(step); break;
+            case format::record_kind::settle: settle(step); break;
+            default: stream_.count(step); break;
+        }
+        return admission::fresh;
+    }
+    /// UIDs in reserve. A transaction that wants more gets none: what orders them puts a step of kind ids before it.
+    std::uint32_t ids_left() const noexcept { return shared_.ids_left(); }
+    static std::uint32_t ids_wanted(bytes_view operations) {
+        std::uint32_t wanted = 0;
+        format::for_each_operation(operations, [&](std::uint16_t kind, std::uint16_t, bytes_view bytes) {
+            if (kind == std::uint16_t(format::mailbox_operation::append) && bytes.size() >= sizeof(format::append_operation)) ++wanted;
+            return true;
+        });
+        return wanted;
+    }
+    /// What a transaction appended, as far as it is still there: for a node that was given the state, not the stream. O(messages).
+    outcome recall(mailfs::dot const& d) const;
 
     // --- mendable_machine ------------------------------------------------------------------------------------
     bool damaged() const noexcept { return source_ && source_->damaged; }
@@ -276,11 +310,48 @@ private:
         return numbers;
     }
 
+    void raise_uid_next(uid_t next) noexcept {
+        uid_next_ = std::max(uid_next_, next);
+        shared_.raise_ids(uid_next_);
+    }
+    // 0: there is none.
+    uid_t take_uid() noexcept {
+        if (uid_next_ == uid_max) return 0;
+        if (!stream_.replicated()) return uid_next_++;
+        auto const uid = shared_.take_id();
+        if (uid != 0) uid_next_ = uid + 1;
+        return uid;
+    }
+    register_mark mark_of(format::record_view const& record) const noexcept { return {stream_.at, record.stamp(), record.dot().origin}; }
+
+    void open_epoch(format::record_view const& step) {
+        auto const start = format::decode_epoch_start(step.payload);
+        if (!start || start->epoch <= stream_.at.epoch) return stream_.count(step);
+        stream_.begin_epoch(*start, step);
+        shared_.ids = {};
+        raise_uid_next(start->id_next);
+        if (start->ids_first != 0) shared_.reserve({start->ids_first, start->ids_last}, uid_next_);
+    }
+    void reserve_ids(format::record_view const& step) {
+        stream_.count(step);
+        auto const ids = format::decode_ids(step.payload);
+        if (!ids || !stream_.replicated() || ids->first <= shared_.ids.last) return;
+        shared_.reserve(*ids, uid_next_);
+        stream_.ids_last = std::max(stream_.ids_last, ids->last);
+    }
+    void settle(format::record_view const& step) {
+        stream_.count(step);
+        auto const end = format::decode_settle(step.payload);
+        if (end && stream_.replicated() && contains(stream_.history(), *end)) shared_.settle(*end);
+    }
+
     void append_message(format::record_view const& record, bytes_view bytes, std::uint32_t part, outcome* out) {
         auto const v = format::view_operation<format::append_operation>(bytes);
-        if (!v || uid_next_ == uid_max) return;
+        if (!v) return;
+        auto const uid = take_uid();
+        if (uid == 0) return;
         mailbox_row r;
-        r.uid = uid_next_++;
+        r.uid = uid;
         r.flags = v->op.flags & static_cast<std::uint32_t>(all_flags);
         r.modseq = stream_.at.modseq();
         r.keyword_set = v->op.keyword_count == 0 ? 0 : keywords_.id_of(numbers_of(format::names_of(v->rest, v->op.keyword_count), true, out));
@@ -295,7 +366,15 @@ private:
         if (out != nullptr && out->appended++ == 0) out->first_uid = r.uid;
     }
 
-    void change_flags(bytes_view bytes, outcome* out) {
+    // What a change addresses is marked, also where it changes nothing: it stands against another side's.
+    void mark_flags(std::size_t row, flag_mode mode, std::uint32_t mask, keyword_table::set const& numbers, register_mark const& mark) {
+        if (mode != flag_mode::replace) return shared_.registers.mark(rows_.uid[row], mask, numbers, mark, shared_.cut);
+        auto const& had = keywords_.members(rows_.keyword_set[row]);
+        keyword_table::set all;
+        std::set_union(had.begin(), had.end(), numbers.begin(), numbers.end(), std::back_inserter(all));
+        shared_.registers.mark(rows_.uid[row], static_cast<std::uint32_t>(all_flags), all, mark, shared_.cut);
+    }
+    void change_flags(format::record_view const& record, bytes_view bytes, outcome* out) {
         auto v = format::view_operation<format::flags_operation>(bytes);
         if (!v || v->op.mode > std::uint32_t(flag_mode::replace)) return;
         auto const mode = static_cast<flag_mode>(std::uint32_t{v->op.mode});
@@ -319,6 +398,7 @@ private:
                     if (out != nullptr) out->modified.add(rows_.uid[row]);
                     return;
                 }
+                if (stream_.replicated()) mark_flags(row, mode, mask, numbers, mark_of(record));
                 auto& flags = rows_.flags.at(row);
                 auto& keyword_set = rows_.keyword_set.at(row);
                 auto const now = mode == flag_mode::add ? flags | mask : mode == flag_mode::remove ? flags & ~mask : mask;
@@ -343,36 +423,48 @@ private:
             for_each(first, last, [&](std::size_t row) {
                 if (only_deleted && !has(static_cast<flag>(rows_.flags[row]), flag::deleted)) return;
                 auto const uid = rows_.uid[row];
-                count(row, false);
-                expunged_.insert(row);
+                remove_row(row);
                 vanished_.add(uid, stream_.at.modseq());
-                changes_.expunged(row);
                 if (out != nullptr) out->expunged.add(uid);
             });
         });
+    }
+
+    void remove_row(std::size_t row) {
+        count(row, false);
+        expunged_.insert(row);
+        changes_.expunged(row);
+        shared_.registers.erase(rows_.uid[row]);
     }
 
     void raise(bytes_view bytes) {
         auto const v = format::view_operation<format::header_operation>(bytes);
         if (!v) return;
         uid_validity_ = std::max<std::uint32_t>(uid_validity_, v->op.uid_validity);
-        uid_next_ = std::max<uid_t>(uid_next_, v->op.uid_next);
+        raise_uid_next(v->op.uid_next);
     }
 
-    void change_metadata(bytes_view bytes) {
+    void change_metadata(format::record_view const& record, bytes_view bytes) {
         auto const v = format::view_operation<format::metadata_operation>(bytes);
         if (!v || v->op.key_size == 0 || v->op.key_size > v->rest.size()) return;
         auto const key = as_text(v->rest.first(v->op.key_size));
         auto const rest = v->rest.subspan(v->op.key_size);
-        if (v->op.value_size == std::numeric_limits<std::uint32_t>::max()) {
+        bool const removed = v->op.value_size == std::numeric_limits<std::uint32_t>::max();
+        if (!removed && v->op.value_size > rest.size()) return;
+        auto const value = removed ? std::nullopt : std::optional(as_text(rest.first(v->op.value_size)));
+        if (set_metadata(key, value) && stream_.replicated()) shared_.mark_metadata(key, mark_of(record));
+    }
+    // False: there is no room.
+    bool set_metadata(std::string_view key, std::optional<std::string_view> value) {
+        if (!value) {
             if (auto const it = metadata_.find(key); it != metadata_.end()) metadata_.erase(it);
-            return;
+            return true;
         }
-        if (v->op.value_size > rest.size()) return;
-        auto const value = as_text(rest.first(v->op.value_size));
-        std::size_t total = key.size() + value.size();
+        std::size_t total = key.size() + value->size();
         for (auto const& [k, held] : metadata_) total += k == key ? 0 : k.size() + held.size();
-        if (total <= metadata_size_max) metadata_.insert_or_assign(std::string(key), std::string(value));
+        if (total > metadata_size_max) return false;
+        metadata_.insert_or_assign(std::string(key), std::string(*value));
+        return true;
     }
     // Nothing when it is not what dump() writes.
     static std::optional<std::map<std::string, std::string, std::less<>>> decode_metadata(bytes_view rest) {
@@ -400,6 +492,9 @@ private:
         if (row && rows_.id[*row] == format::get_guid(v->op.id)) rows_.where.set(*row, {v->op.file, v->op.offset});
     }
 
+    void sweep() {
+        if (expunged_.size() >= compact_rows_min && expunged_.size() > rows_.count() / 2) compact();
+    }
     // Sweeps expunged rows out of memory. What is stored, and what views show, stays as it is. Damaged rows wait until they
     // are mended.
     void compact() {
@@ -435,6 +530,7 @@ private:
     vanished_list vanished_;
     std::map<std::string, std::string, std::less<>> metadata_;
     mailbox_changes changes_;
+    mailbox_replication shared_;  // used when the stream is replicated
 };
 
 /// Canonical: expunged rows are left out, keyword sets and what else rows share are numbered as rows use them. Cost: the size of the snapshot.
@@ -452,7 +548,7 @@ std::vector<std::byte> basic_mailbox_state<Void>::dump() const {
     h.vanished_floor = vanished_.floor();
 
     std::vector<std::vector<std::byte>> buffers;  // what columns without a contiguous source are built in
-    buffers.reserve(20);
+    buffers.reserve(21);
     format::snapshot_writer writer;
     auto add = [&](format::column_id id, std::size_t element_size, std::vector<std::byte> bytes) {
         buffers.push_back(std::move(bytes));
@@ -500,6 +596,12 @@ std::vector<std::byte> basic_mailbox_state<Void>::dump() const {
     add(format::column_id::keyword_sets, 1, std::move(set_bytes));
     add(format::column_id::stream, 1, std::move(stream));
     add(format::column_id::metadata, 1, std::move(entries));
+    if (stream_.replicated()) {
+        std::vector<std::byte> shared;
+        format::encode_replicated_stream(shared, stream_);
+        format::encode_mailbox_replication(shared, shared_);
+        add(format::column_id::replication, 1, std::move(shared));
+    }
     return writer.finish(h);
 }
 
@@ -526,6 +628,16 @@ void basic_mailbox_state<Void>::load(std::span<std::byte> bytes, std::string_vie
     auto metadata = decode_metadata(in.get_checked(format::column_id::metadata));
     if (!metadata) in.fail(errc::corrupt, in.get(format::column_id::metadata, 1).offset, "the metadata make no sense");
 
+    mailbox_replication shared;
+    if (in.has(format::column_id::replication)) {
+        auto rest = in.get_checked(format::column_id::replication);
+        auto found = format::decode_replicated_stream(rest, *stream)
+                         ? format::decode_mailbox_replication(rest, stream->at, static_cast<std::uint32_t>(all_flags), keywords.names().size(), h.uid_next)
+                         : std::nullopt;
+        if (!found) in.fail(errc::corrupt, in.get(format::column_id::replication, 1).offset, "what the nodes share makes no sense");
+        shared = std::move(*found);
+    }
+
     changes_.abandon(*this);
     object_ = format::get_guid(h.object);
     stream_ = std::move(*stream);
@@ -539,6 +651,24 @@ void basic_mailbox_state<Void>::load(std::span<std::byte> bytes, std::string_vie
     keywords_ = std::move(keywords);
     vanished_ = std::move(vanished);
     metadata_ = std::move(*metadata);
+    shared_ = std::move(shared);
+}
+
+template <class Void>
+mailbox_outcome basic_mailbox_state<Void>::recall(mailfs::dot const& d) const {
+    outcome out;
+    std::map<std::uint32_t, uid_t> parts;
+    expunged_.for_each_absent_run(rows_.count(), [&](std::size_t row, std::size_t last) {
+        for (; row < last; ++row)
+            if (auto const m = rows_.dot[row]; m.counter == d.counter && m.node == d.origin.node && m.incarnation == d.origin.incarnation)
+                parts.emplace(m.part, rows_.uid[row]);
+    });
+    // They are told by the first UID: what has gone between them had one, too, and what a fold moved away is left out.
+    for (auto const& [part, uid] : parts) {
+        if (out.appended == 0 && uid > part) out.first_uid = uid - part;
+        if (uid - part == out.first_uid) out.appended = part + 1;
+    }
+    return out;
 }
 
 /// `good`: the snapshot that load() was given, as it was before it was damaged. What was read from it, or written to it in

@@ -49,4 +49,19 @@ concept mendable_machine = state_machine<M> && requires(M m, M const c, std::spa
                              // replaced, all else stays. Throws corrupt when it is not that snapshot
 };
 
+/// A machine whose stream several nodes share: it takes steps of every kind, and folds another history's state into its own.
+template <class M>
+concept replicated_machine =
+    state_machine<M> && requires(M m, M const c, format::record_view step, typename M::outcome* outcome, mailfs::dot d, bytes_view operations) {
+        { m.apply_step(step, outcome) } -> std::same_as<admission>;    // transaction, epoch, ids, fold or settle; outcome may be
+                                                                       // null. A payload that makes no sense moves the position
+                                                                       // and changes nothing else
+        { c.ids_left() } -> std::same_as<std::uint32_t>;               // in reserve
+        { M::ids_wanted(operations) } -> std::same_as<std::uint32_t>;  // by a transaction: with fewer left its appends get none,
+                                                                       // so the master orders a step of kind ids before it
+        { c.recall(d) } -> std::same_as<typename M::outcome>;          // of a transaction that took effect before this state was loaded
+        { c.fold(c) } -> std::same_as<std::vector<std::byte>>;         // the payload of a fold step: c is the trunk, in a new epoch,
+                                                                       // n == 0; the argument the branch. Pure
+    };
+
 }  // namespace mailfs
