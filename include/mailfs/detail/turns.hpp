@@ -26,12 +26,10 @@ public:
     /// Returns when the turn is the caller's. Cancellation throws operation_aborted, and the caller is out of the line.
     template <class = void>
     asio::awaitable<void> wait() {
-        waiter self{asio::steady_timer(co_await asio::this_coro::executor, asio::steady_timer::time_point::max())};
-        line_.push_back(&self);
+        waiter self(line_, co_await asio::this_coro::executor);
         std::error_code ec;
         co_await detail::wait(self.wake, ec);
         if (self.mine) co_return;
-        line_.erase(std::find(line_.begin(), line_.end(), &self));
         throw std::system_error(asio::error::operation_aborted);
     }
 
@@ -45,7 +43,18 @@ public:
     }
 
 private:
+    // In line while it lives, unless it was called: a coroutine may be destroyed where it waits.
     struct waiter {
+        template <class Executor>
+        waiter(std::deque<waiter*>& l, Executor const& executor) : line(l), wake(executor, asio::steady_timer::time_point::max()) {
+            line.push_back(this);
+        }
+        waiter(waiter const&) = delete;
+        waiter& operator=(waiter const&) = delete;
+        ~waiter() {
+            if (!mine) line.erase(std::find(line.begin(), line.end(), this));
+        }
+        std::deque<waiter*>& line;
         asio::steady_timer wake;
         bool mine = false;
     };
