@@ -30,8 +30,8 @@ public:
             case 6: return peer_refuse{dot()};
             case 7: return push(pick(20));
             case 8: return progress();
-            case 9: return peer_catch_up{position_(), number(), yes()};
-            case 10: return peer_want_branch{};
+            case 9: return peer_catch_up{position_(), number(), yes(), number()};
+            case 10: return peer_want_branch{number()};
             case 11: return snapshot();
             case 12: return peer_handover{position_()};
             default: return peer_who{};

@@ -427,10 +427,12 @@ template <class Sink>
 void put_body(Sink& out, peer_catch_up const& m) {
     put_position(out, m.from);
     put_fixed(out, m.chain);
+    out.varint(m.offset);
 }
 inline void get_body(field_reader& in, peer_catch_up& m) {
     m.from = get_position(in);
     m.chain = in.fixed<le64>();
+    m.offset = in.varint();
 }
 
 template <class Sink>
@@ -459,8 +461,10 @@ template <class Sink>
 void put_body(Sink&, peer_close const&) {}
 inline void get_body(field_reader&, peer_close&) {}
 template <class Sink>
-void put_body(Sink&, peer_want_branch const&) {}
-inline void get_body(field_reader&, peer_want_branch&) {}
+void put_body(Sink& out, peer_want_branch const& m) {
+    out.varint(m.offset);
+}
+inline void get_body(field_reader& in, peer_want_branch& m) { m.offset = in.varint(); }
 template <class Sink>
 void put_body(Sink&, peer_who const&) {}
 inline void get_body(field_reader&, peer_who&) {}

@@ -66,6 +66,23 @@ octets octets_from(std::initializer_list<unsigned> all) {
 }
 unsigned number_of(peer_type t) { return static_cast<unsigned>(t); }
 
+/// How many fields a plain struct has.
+struct anything {
+    template <class T>
+    operator T() const;  // NOLINT: implicit by design
+};
+template <class T, class... Fields>
+constexpr std::size_t fields_of() {
+    if constexpr (requires { T{Fields{}..., anything{}}; }) return fields_of<T, Fields..., anything>();
+    else return sizeof...(Fields);
+}
+// A field more is to be put and got, made by tests/support/peer_messages.hpp, and told in docs/protocols/replication.md.
+static_assert(fields_of<peer_hello>() == 10 && fields_of<peer_ping>() == 1 && fields_of<peer_pong>() == 1 && fields_of<peer_open>() == 11);
+static_assert(fields_of<peer_close>() == 0 && fields_of<peer_propose>() == 4 && fields_of<peer_refuse>() == 1 && fields_of<peer_push>() == 4);
+static_assert(fields_of<stream_step>() == 5 && fields_of<peer_progress>() == 3 && fields_of<peer_progress::entry>() == 3);
+static_assert(fields_of<peer_catch_up>() == 4 && fields_of<peer_want_branch>() == 1 && fields_of<peer_snapshot>() == 5);
+static_assert(fields_of<peer_handover>() == 1 && fields_of<peer_who>() == 0 && fields_of<lineage_entry>() == 3);
+
 std::size_t rounds() {
     auto const* text = std::getenv("MAILFS_SEARCH");
     return text == nullptr ? 40 : static_cast<std::size_t>(std::atoll(text));
