@@ -30,7 +30,7 @@ namespace mailfs::format {
 inline constexpr std::string_view peer_magic = "mfsNET\r\n";   ///< the first octets of a hello
 inline constexpr std::size_t peer_name_size_max = 1024;        ///< of a mailbox
 inline constexpr std::size_t peer_progress_nodes_max = 64;
-inline constexpr std::size_t push_steps_max = 4096;            ///< in one push: what they take in memory stays near what they took on the way
+inline constexpr std::size_t push_steps_max = 16384;           ///< in one push: what they take in memory stays near what they took on the way
 
 /// Numbers in a frame; 0 is none. Each is the message's place in peer_message, plus 1.
 enum class peer_type : std::uint8_t {

@@ -133,6 +133,7 @@ public:
     std::uint64_t offset() const noexcept { return offset_; }         ///< in the stream, behind the last frame
     std::size_t pending() const noexcept { return buffer_.size() - begin_; }  ///< bytes of what is no whole frame yet
     std::string const& peer() const noexcept { return peer_; }
+    void rename(std::string peer) { peer_ = std::move(peer); }
 
 private:
     static constexpr std::size_t keep_max = 64U << 10;

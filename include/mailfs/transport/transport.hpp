@@ -28,9 +28,9 @@ concept transport_link = std::movable<L> && requires(L l, std::span<std::byte> b
 /// or closed.
 template <class T>
 concept transport = std::copyable<T> && transport_link<typename T::link> && requires(T t, std::uint32_t node, std::uint32_t ms) {
-    { t.connect(node) } -> awaitable_of<typename T::link>;  // a new link to that node, or io
+    { t.connect(node) } -> awaitable_of<typename T::link>;  // a new link to that node, or io, in bounded time
     { t.accept() } -> awaitable_of<typename T::link>;       // the next that another node made to us; closed after stop()
-    { t.stop() };                                           // no more accepts; waits end with closed
+    { t.stop() };                                           // no more links; connects, accepts and waits end with closed
     { t.steady_ms() } -> std::same_as<std::uint64_t>;       // never goes back
     { t.wait(ms) } -> awaitable_of<void>;                   // so long; closed after stop()
 };
