@@ -12,6 +12,8 @@
 #include <mailfs/error.hpp>
 #include <mailfs/format/peer_frame.hpp>
 #include <mailfs/format/peer_message.hpp>
+#include <mailfs/replication/detail/coverage.hpp>
+#include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/replication/detail/send_queue.hpp>
 #include <mailfs/transport/transport.hpp>
 #include <mailfs/types/guid.hpp>
@@ -143,7 +145,7 @@ private:
         std::optional<format::peer_hello> hello;  // of the peer, once it was found good
         bool proven = false, refused = false, ended = false, writer_waits = false;
         std::string why;
-        std::uint64_t began_ms = 0, pinged_ms = 0, proof_ms = 0;
+        std::uint64_t began_ms = 0, heard_ms = 0, pinged_ms = 0, proof_ms = 0;
         std::uint64_t pings = 0, pongs = 0;
 
         std::uint32_t node() const noexcept { return hello ? hello->node : expected; }
@@ -241,6 +243,7 @@ private:
             while (!s->ended) {
                 auto const size = co_await s->connection.read_some(room);
                 if (size == 0) break;
+                s->heard_ms = transport_.steady_ms();
                 frames.feed(room.first(size));
                 while (!s->ended) {
                     auto f = frames.next();
@@ -284,14 +287,21 @@ private:
         while (!s->ended) {
             auto const now = transport_.steady_ms();
             auto const last = s->proven ? s->proof_ms + options_.silence_ms : s->began_ms + options_.hello_ms;
-            if (now >= last) {
-                end(*s, s->proven ? "no echo: it is silent, or one direction is lost" : "no proof of both directions in time");
+            if (now >= last && !(s->proven && mutated(mutant::silence_never_noticed))) {
+                give_up(*s, now);
                 break;
             }
             if (s->hello && now >= s->pinged_ms + options_.ping_ms) ping(*s);
-            auto const next = std::min(last, s->hello ? s->pinged_ms + options_.ping_ms : now + options_.ping_ms);
+            auto const next = std::min(std::max(last, now + 1), s->hello ? s->pinged_ms + options_.ping_ms : now + options_.ping_ms);
             co_await pause(static_cast<std::uint32_t>(next - now));
         }
+    }
+
+    void give_up(session& s, std::uint64_t now) {
+        bool const heard = s.heard_ms + options_.silence_ms > now;
+        if (s.hello && heard) hit(reached::one_way);
+        if (!s.proven) end(s, "no proof of both directions in time");
+        else end(s, heard ? "it is heard, but no ping comes back: one direction is lost" : "it is silent");
     }
 
     // --- what comes in ---------------------------------------------------------------------------------------------
@@ -305,12 +315,12 @@ private:
         if (!s->hello) return refuse(*s, "it speaks before it says hello");
         if (auto const* one = std::get_if<format::peer_ping>(&f.message)) {
             queue(*s, 0, format::peer_pong{one->number});
+            if (mutated(mutant::ping_without_echo)) proved(s);
         } else if (auto const* echo = std::get_if<format::peer_pong>(&f.message)) {
             if (echo->number <= s->pongs || echo->number > s->pings)
                 throw error(errc::corrupt, from.peer(), from.offset(), "an echo of what was not said");
             s->pongs = echo->number;
-            s->proof_ms = transport_.steady_ms();
-            if (!s->proven) prove(s);
+            proved(s);
         } else if (!s->proven) {
             refuse(*s, "it speaks of mailboxes before both directions are proven");
         } else {
@@ -340,9 +350,11 @@ private:
         return {};
     }
 
-    void prove(session_ptr const& s) {
+    // Both directions are there.
+    void proved(session_ptr const& s) {
+        s->proof_ms = transport_.steady_ms();
+        if (std::exchange(s->proven, true)) return;
         auto* const p = find(s->node());
-        s->proven = true;
         handshakes_ -= s->expected == 0 ? 1U : 0U;
         if (auto const old = std::exchange(p->current, nullptr)) {
             end(*old, "a new link took its place");
