@@ -113,6 +113,7 @@ private:
         o.owner = origin();
         o.role = static_cast<std::uint8_t>(random_());
         o.hops = static_cast<std::uint8_t>(random_());
+        o.upstream = short_number();
         o.reaches = static_cast<std::uint16_t>(random_());
         o.epoch_heard = epoch();
         return o;

@@ -349,6 +349,7 @@ void put_body(Sink& out, peer_open const& m) {
     put_origin(out, m.owner);
     out.octet(m.role);
     out.octet(m.hops);
+    out.varint(m.upstream);
     put_short(out, m.reaches);
     out.varint(m.epoch_heard);
 }
@@ -362,6 +363,7 @@ inline void get_body(field_reader& in, peer_open& m) {
     m.owner = get_origin(in);
     m.role = in.octet();
     m.hops = in.octet();
+    m.upstream = in.varint32();
     m.reaches = in.fixed<le16>();
     m.epoch_heard = get_epoch(in);
 }

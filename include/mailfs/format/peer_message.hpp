@@ -60,6 +60,7 @@ struct peer_open {
     mailfs::origin owner;           ///< of the epoch it is in
     std::uint8_t role = 0;          ///< see replication/detail/member.hpp
     std::uint8_t hops = 255;        ///< to the master: 0 it is the master, 255 it knows no way
+    std::uint32_t upstream = 0;     ///< the node it follows; 0: none
     std::uint16_t reaches = 0;      ///< slots of the nodes it has a link to, as bits
     std::uint32_t epoch_heard = 0;  ///< the greatest it has heard of
     friend bool operator==(peer_open const&, peer_open const&) = default;

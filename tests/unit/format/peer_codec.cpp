@@ -77,7 +77,7 @@ constexpr std::size_t fields_of() {
     else return sizeof...(Fields);
 }
 // A field more is to be put and got, made by tests/support/peer_messages.hpp, and told in docs/protocols/replication.md.
-static_assert(fields_of<peer_hello>() == 10 && fields_of<peer_ping>() == 1 && fields_of<peer_pong>() == 1 && fields_of<peer_open>() == 11);
+static_assert(fields_of<peer_hello>() == 10 && fields_of<peer_ping>() == 1 && fields_of<peer_pong>() == 1 && fields_of<peer_open>() == 12);
 static_assert(fields_of<peer_close>() == 0 && fields_of<peer_propose>() == 4 && fields_of<peer_refuse>() == 1 && fields_of<peer_push>() == 4);
 static_assert(fields_of<stream_step>() == 5 && fields_of<peer_progress>() == 3 && fields_of<peer_progress::entry>() == 3);
 static_assert(fields_of<peer_catch_up>() == 4 && fields_of<peer_want_branch>() == 1 && fields_of<peer_snapshot>() == 5);

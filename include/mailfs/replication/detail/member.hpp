@@ -322,7 +322,7 @@ private:
     }
     // Its master lives, as far as it knows, and we may follow it.
     bool is_way_to_master(peer const& p) const {
-        if (!p.up || p.follows || !p.told || p.told->hops >= hops_max) return false;
+        if (!p.up || !p.told || p.told->hops >= hops_max || p.told->upstream == options_.self.node) return false;
         auto const s = compare(p);
         if (s == standing::ahead || s == standing::same) return true;
         return s == standing::behind && p.told->at.epoch == stream().at.epoch && p.told->owner == stream().owner;  // it was told long ago
@@ -674,6 +674,10 @@ private:
         bool const is_first = !p.told;
         p.told = m;
         if (is_first) announce_to(node);
+        if (m.upstream != options_.self.node && p.follows) {
+            p.follows = false;
+            below_.drop(node);
+        }
         if (compare(p) != standing::apart) p.apart_since = 0;
         else if (p.apart_since == 0) p.apart_since = now();
         if (who_.erase(node) > 0 && who_.empty() && who_due_ != 0) conclude_who();
@@ -1050,6 +1054,7 @@ private:
         }
         out.role = static_cast<std::uint8_t>(role_);
         out.hops = is_master() ? 0 : hops_;
+        out.upstream = upstream_;
         for (auto const& [other, p] : peers_)
             if (p.up) out.reaches = static_cast<std::uint16_t>(out.reaches | 1U << p.slot);
         out.epoch_heard = heard_;
