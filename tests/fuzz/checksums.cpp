@@ -6,6 +6,7 @@
 #include <mailfs/format/crc32c.hpp>
 #include <mailfs/format/dbox_message.hpp>
 #include <mailfs/format/log_record.hpp>
+#include <mailfs/format/peer_frame.hpp>
 #include <mailfs/format/snapshot.hpp>
 #include <mailfs/store/tree_snapshot.hpp>
 
@@ -120,6 +121,21 @@ void fix_cache(writable file) {
         auto r = get<cache_record_header>(file, at);
         r.checksum = format::detail::cache_checksum(bytes_view(file).subspan(at, extent), h.nonce);
         put(file, at, r);
+    }
+}
+
+void fix_frames(writable stream, bool sizes) {
+    for (std::size_t at = 0; stream.size() - at >= format::peer_frame_size_min;) {
+        auto const rest = stream.size() - at - sizeof(le32);
+        std::size_t size = get<le32>(stream, at);
+        bool const possible = size + sizeof(le32) >= format::peer_frame_size_min && size <= rest;
+        if (!possible && !sizes) return;
+        if (!possible) size = size < rest ? format::peer_frame_size_min - sizeof(le32) : rest;
+        put(stream, at, le32(static_cast<std::uint32_t>(size)));
+        auto const end = at + size;  // behind the checksum, but for the size field itself
+        le32 const sum = crc32c(bytes_view(stream).subspan(at, size));
+        put(stream, end, sum);
+        at = end + sizeof(le32);
     }
 }
 

@@ -19,5 +19,7 @@ void fix_tree_snapshot(writable file);
 /// Of the header, and of each message with a header that says how long it is; of those also the trailer.
 void fix_dbox(writable file);
 void fix_cache(writable file);
+/// Of each frame that its size says; `sizes`: a size that reaches beyond the end, or is too small for a frame, is put right, too.
+void fix_frames(writable stream, bool sizes);
 
 }  // namespace mailfs::fuzz

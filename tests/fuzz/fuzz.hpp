@@ -178,6 +178,7 @@ void tree_snapshot(bytes_view bytes);
 void dbox_file(bytes_view bytes);
 void cache_file(bytes_view bytes);
 void mailbox_directory(bytes_view bytes);
+void peer_frame(bytes_view bytes);
 
 inline constexpr named_target targets[] = {
     {"log_record", log_record},
@@ -189,6 +190,7 @@ inline constexpr named_target targets[] = {
     {"dbox_file", dbox_file},
     {"cache_file", cache_file},
     {"mailbox_directory", mailbox_directory},
+    {"peer_frame", peer_frame},
 };
 
 }  // namespace mailfs::fuzz

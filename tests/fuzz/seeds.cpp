@@ -5,6 +5,7 @@
 #include <mailfs/cache/append_cache.hpp>
 #include <mailfs/dbox/multi_dbox.hpp>
 #include <mailfs/dbox/single_dbox.hpp>
+#include <mailfs/format/peer_frame.hpp>
 #include <mailfs/fs/memory_fs.hpp>
 #include <mailfs/index/index.hpp>
 
@@ -167,6 +168,50 @@ asio::awaitable<void> write_cache(memory_fs fs, fixed_host host) {
     co_await cache.store(std::span(&again, 1));
 }
 
+// One link: a node joins, is pushed to, proposes, takes a snapshot, hands over.
+std::vector<format::peer_message> conversation() {
+    using namespace format;
+    origin const us{1, 0x18f0'0000'0000'1234}, them{2, 0x18f0'0000'1000'5678};
+    stamp const when{1'750'000'000'000U << 16};
+    position const at{0x11, 40};
+    std::vector<peer_message> all;
+    all.push_back(peer_hello{1, 1, guid::from_words(1, 2), 1, 1, us.incarnation, 0, 1'750'000'000'000, guid::from_words(3, 4), guid::from_words(5, 6)});
+    all.push_back(peer_ping{1});
+    all.push_back(peer_pong{1});
+    all.push_back(peer_open{"box/0102", guid::from_words(1, 2), at, 77, {{0x01, 300, 256}, {0x11, 40, 511}}, 300, us, 4, 0, 6, 0x21});
+    all.push_back(peer_catch_up{{0x11, 38}, 55, false, 0});
+    peer_push push{{0x11, 38}, 55, true, {}};
+    for (auto const& t : transactions()) {
+        auto const bytes = t.bytes();
+        auto const n = static_cast<std::uint32_t>(push.steps.size());
+        push.steps.push_back({record_kind::transaction, {0x11, 39 + n}, {n % 3 == 2 ? them : us, 100 + n}, stamp{when.value + n}, {bytes.begin(), bytes.end()}});
+    }
+    push.steps.push_back({record_kind::epoch, {0x22, 0}, {}, when, file_bytes(32)});
+    all.push_back(push);
+    all.push_back(peer_progress{0x11, true, {{1, 45, 40}, {2, 45, 45}, {3, 12, 0}}});
+    all.push_back(peer_propose{{them, 9}, when, true, file_bytes(40)});
+    all.push_back(peer_refuse{{them, 9}});
+    all.push_back(peer_who{});
+    all.push_back(peer_want_branch{65536});
+    all.push_back(peer_snapshot{true, at, 65536, 65600, file_bytes(64)});
+    all.push_back(peer_handover{at});
+    all.push_back(peer_close{});
+    return all;
+}
+void seed_frames() {
+    file_bytes stream;
+    for (auto const& m : conversation()) {
+        auto const channel = format::is_of_link(format::type_of(m)) ? 0U : 3U;
+        format::encode_frame(stream, channel, m);
+        file_bytes one;
+        format::encode_frame(one, channel, m);
+        seed("peer_frame", {1, 255, 255}, one);
+    }
+    seed("peer_frame", {0, 20, 5}, stream);
+    seed("peer_frame", {1, 7, 1}, stream);
+    seed("peer_frame", {3, 255, 255}, stream);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -178,6 +223,7 @@ int main(int argc, char** argv) {
     seed_logs<tree_type>(tree_transactions(), 2, "tree_snapshot");
     seed_operations("mailbox_operations", transactions());
     seed_operations("tree_operations", tree_transactions());
+    seed_frames();
     memory_fs mails, single, caches;
     run(write_mails<multi_dbox<memory_fs, fixed_host>>(mails, host));
     run(write_mails<single_dbox<memory_fs, fixed_host>>(single, host));
