@@ -67,6 +67,7 @@ public:
     using call = typename own_calls<outcome_type>::call;
 
     static constexpr std::uint8_t hops_max = 3;               ///< from a member to its master
+    static constexpr std::size_t inbox_max = 1U << 16;        ///< steps that wait for the disk; more are asked for again
     static constexpr std::size_t piece_size = 64U << 10;      ///< of a snapshot
     static constexpr std::size_t push_size_max = 256U << 10;  ///< bytes of steps in one message
     static constexpr std::size_t step_size_max = 900U << 10;  ///< a greater one travels in a snapshot alone
@@ -145,8 +146,8 @@ public:
         p->up = false;
         if (role_ == member_role::closed) return;
         who_.erase(node);
-        below_.drop(node);
-        if (fold_.from == node) fold_ = {};
+        progress_is_news_ = below_.drop(node) || progress_is_news_;
+        if (fold_.from == node && !fold_.branch) fold_ = {};
         if (upstream_ == node) {
             hit(reached::master_reset);
             leave_upstream();
@@ -205,7 +206,7 @@ public:
     /// Whether this state, which a peer gave, may take the place of ours: nothing of ours is missing in it.
     bool may_adopt(M const& theirs) const {
         if (!has_state_) return true;
-        return theirs.object() == machine_->object() && covers(theirs.stream().history(), stream().history());
+        return theirs.object() == machine_->object() && theirs.stream().at >= stream().at && covers(theirs.stream().history(), stream().history());
     }
 
     /// A transaction of this node's; its caller hears by finish(). `operations` are padded to a multiple of 8 bytes here.
@@ -288,6 +289,7 @@ private:
         transfer in;
         std::shared_ptr<aligned_bytes> held;  // what branch stands on
         std::shared_ptr<M> branch;
+        bool is_next = false;                 // the epoch for it has been opened
     };
 
     stream_state const& stream() const noexcept { return std::as_const(*machine_).stream(); }
@@ -303,6 +305,10 @@ private:
     std::uint32_t ids_known() const {
         auto last = std::max(stream().ids_last, machine_->next_id() - 1);
         for (auto const& e : stream().past) last = std::max(last, e.ids_last);
+        if (!fold_.branch) return last;
+        auto const& branch = std::as_const(*fold_.branch);
+        last = std::max(last, branch.next_id() - 1);
+        for (auto const& e : branch.stream().history()) last = std::max(last, e.ids_last);
         return last;
     }
 
@@ -313,7 +319,9 @@ private:
         if (!has_state_) return standing::ahead;
         if (p.told->object != machine_->object()) return standing::unknown;
         auto const mine = stream().history();
-        bool const ahead = covers(p.told->lineage, mine), behind = covers(mine, p.told->lineage);
+        // Who would have to go back to a lower position is apart, though nothing of its own would be lost: it was shown.
+        bool const ahead = p.told->at >= stream().at && covers(p.told->lineage, mine);
+        bool const behind = p.told->at <= stream().at && covers(mine, p.told->lineage);
         return ahead && behind ? standing::same : ahead ? standing::ahead : behind ? standing::behind : standing::apart;
     }
     bool has_looked() const {
@@ -516,7 +524,7 @@ private:
         upstream_ = 0;
         must_announce_ = true;
         serve_if_possible();
-        if (fold_.branch) fold_now();
+        if (fold_.branch && fold_.is_next) fold_now();
     }
     origin epoch_owner() const noexcept { return stream().owner; }
 
@@ -652,12 +660,16 @@ private:
         }
         serve_if_possible();
     }
+    std::uint32_t wanted_ids() const {
+        auto wanted = std::max(machine_->next_id(), serves_ ? 0 : floor_);
+        for (auto const& [node, p] : peers_)
+            if (p.follows && p.told) wanted = std::max(wanted, p.told->id_next);
+        return wanted;
+    }
     // A member that was restarted may have shown greater ids than we know of: the next epoch leaves them behind.
     void raise_for_followers() {
         if (is_frozen() || !inbox_.empty()) return;
-        std::uint32_t wanted = floor_;
-        for (auto const& [node, p] : peers_)
-            if (p.follows && p.told) wanted = std::max(wanted, p.told->id_next);
+        auto const wanted = wanted_ids();
         if (wanted > machine_->next_id()) {
             floor_ = wanted;
             open_epoch();
@@ -676,7 +688,7 @@ private:
         if (is_first) announce_to(node);
         if (m.upstream != options_.self.node && p.follows) {
             p.follows = false;
-            below_.drop(node);
+            progress_is_news_ = below_.drop(node) || progress_is_news_;
         }
         if (compare(p) != standing::apart) p.apart_since = 0;
         else if (p.apart_since == 0) p.apart_since = now();
@@ -809,12 +821,12 @@ private:
             return;
         }
         stored_ = stored_ || m.stored;
-        for (; first < m.steps.size(); ++first) {
+        for (; first < m.steps.size() && inbox_.size() < inbox_max; ++first) {
             if (!is_next(at, m.steps[first])) break;
             at = m.steps[first].at;
             inbox_.push_back(m.steps[first]);
         }
-        if (first == m.steps.size()) is_at_upstreams_end_ = true;
+        is_at_upstreams_end_ = first == m.steps.size();
         if (!m.steps.empty()) hit(reached::push_applied);
         drain();
         go_on();
@@ -840,8 +852,7 @@ private:
             told_.replace(m, node);
             relay_progress_ = true;
         } else if (p.follows) {
-            for (auto const& n : m.nodes)
-                if (n.node != options_.self.node) progress_is_news_ = below_.note(n.node, n.in_memory, n.on_disk, node) || progress_is_news_;
+            progress_is_news_ = below_.replace_behind(node, m, options_.self.node) || progress_is_news_;
         }
     }
 
@@ -925,8 +936,9 @@ private:
             fold_ = {};
             return;
         }
+        auto const& theirs = std::as_const(*branch).stream();
         bool const foreign = branch->object() != machine_->object();
-        if (foreign || covers(stream().history(), branch->stream().history()) || branch->stream().at.epoch > stream().at.epoch) {
+        if (foreign || theirs.at.epoch >= stream().at.epoch || covers(stream().history(), theirs.history())) {
             fold_ = {};
             must_announce_ = true;
             return;
@@ -934,11 +946,12 @@ private:
         fold_.in = {};
         fold_.held = std::move(held);
         fold_.branch = std::move(branch);
-        heard_ = std::max(heard_, fold_.branch->stream().at.epoch);
+        heard_ = std::max(heard_, std::as_const(*fold_.branch).stream().at.epoch);
         open_epoch_for_fold();
     }
     void open_epoch_for_fold() {
-        if (!inbox_.empty()) return;  // order() waits for the same; go_on() comes back
+        if (!fold_.branch || fold_.is_next || !is_master() || is_frozen() || !inbox_.empty()) return;
+        fold_.is_next = true;
         open_epoch();
     }
     void fold_now() {
@@ -959,7 +972,7 @@ private:
 
     void flush() {
         if (role_ == member_role::closed) return;
-        if (fold_.branch && is_master() && inbox_.empty() && stream().at.n != 0 && !is_frozen()) open_epoch();
+        open_epoch_for_fold();
         flush_batch();
         flush_progress();
         check_calls();
@@ -1049,7 +1062,7 @@ private:
             out.at = stream().at;
             out.chain = stream().chain;
             out.lineage = stream().history();
-            out.id_next = std::max(machine_->next_id(), serves_ ? 0 : floor_);
+            out.id_next = wanted_ids();
             out.owner = stream().owner;
         }
         out.role = static_cast<std::uint8_t>(role_);

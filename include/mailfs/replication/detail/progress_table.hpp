@@ -14,6 +14,8 @@ namespace mailfs::detail {
 /// Of one epoch: what stood before it is with everyone who has an entry.
 class progress_table {
 public:
+    static constexpr std::size_t nodes_max = 64;
+
     struct entry {
         std::uint32_t in_memory = 0, on_disk = 0;
         std::uint32_t via = 0;  ///< the follower that told it
@@ -41,6 +43,19 @@ public:
     /// Who hangs on this follower is out of reach.
     bool drop(std::uint32_t follower) {
         return std::erase_if(nodes_, [&](auto const& n) { return n.second.via == follower; }) > 0;
+    }
+    /// What a follower says of itself, and of those behind it, replaces what it said before. True: it is news.
+    bool replace_behind(std::uint32_t follower, format::peer_progress const& told, std::uint32_t self) {
+        std::map<std::uint32_t, entry> now;
+        for (auto const& n : told.nodes)
+            if (n.node != self && now.size() < nodes_max) now.insert_or_assign(n.node, entry{n.in_memory, n.on_disk, follower});
+        bool news = std::erase_if(nodes_, [&](auto const& n) { return n.second.via == follower && !now.contains(n.first); }) > 0;
+        for (auto const& [node, e] : now) {
+            auto& mine = nodes_[node];
+            news = news || mine.in_memory != e.in_memory || mine.on_disk != e.on_disk || mine.via != follower;
+            mine = e;
+        }
+        return news;
     }
     /// What the master says replaces what is here.
     void replace(format::peer_progress const& told, std::uint32_t via) {
