@@ -2,7 +2,9 @@
 // What the state of a mailbox that several nodes share has beside all others: ids in reserve, and who changed what last.
 #pragma once
 
+#include <mailfs/format/byte_reader.hpp>
 #include <mailfs/format/endian.hpp>
+#include <mailfs/format/flag_register.hpp>
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/format/stream_codec.hpp>
 #include <mailfs/index/flag_registers.hpp>
@@ -101,70 +103,11 @@ struct message_registers_layout {
     le32 uid;
     le32 count;  // registers follow
 };
-struct register_layout {
-    le32 what;
-    le32 node;
-    le64 incarnation;
-    le64 stamp;
-    le32 epoch;
-    le32 n;
-};
 struct metadata_mark_layout {
     register_layout mark;  // what: the size of the key, which follows
 };
-static_assert(sizeof(mailbox_replication_header) == 32 && sizeof(message_registers_layout) == 8 && sizeof(register_layout) == 32);
+static_assert(sizeof(mailbox_replication_header) == 32 && sizeof(message_registers_layout) == 8);
 static_assert(sizeof(metadata_mark_layout) == 32);
-
-inline register_layout to_layout(flag_register const& r) noexcept {
-    return {r.what, r.mark.origin.node, r.mark.origin.incarnation, r.mark.stamp.value, r.mark.at.epoch, r.mark.at.n};
-}
-inline flag_register from_layout(register_layout const& l) noexcept {
-    return {l.what, {{l.epoch, l.n}, {l.stamp}, {l.node, l.incarnation}}};
-}
-
-/// Takes layouts and texts off the front of bytes; what is not there makes it bad for good, and gives zeros.
-class byte_reader {
-public:
-    explicit byte_reader(bytes_view bytes) noexcept : rest_(bytes) {}
-
-    template <class T>
-    T take() noexcept {
-        T value{};
-        if (auto const b = bytes(sizeof(T)); good_) value = load<T>(b);
-        return value;
-    }
-    bytes_view bytes(std::size_t size) noexcept {
-        if (size > rest_.size()) good_ = false;
-        if (!good_) return {};
-        auto const taken = rest_.first(size);
-        rest_ = rest_.subspan(size);
-        return taken;
-    }
-    std::string_view text(std::size_t size) noexcept { return as_text(bytes(size)); }
-    /// Whether so many elements can follow: nothing is allocated for a count that the bytes cannot have.
-    bool has(std::size_t count, std::size_t element_size) noexcept {
-        if (good_ && count > rest_.size() / element_size) good_ = false;
-        return good_;
-    }
-    void fail() noexcept { good_ = false; }
-    bool good() const noexcept { return good_; }
-    bytes_view& rest() noexcept { return rest_; }
-
-private:
-    bytes_view rest_;
-    bool good_ = true;
-};
-
-inline void encode_registers(std::vector<std::byte>& out, message_registers const& all) {
-    for (auto const& r : all) detail::put(out, to_layout(r));
-}
-inline message_registers decode_registers(byte_reader& in, std::size_t count) {
-    message_registers all;
-    if (!in.has(count, sizeof(register_layout))) return all;
-    all.reserve(count);
-    for (; count > 0; --count) all.push_back(from_layout(in.take<register_layout>()));
-    return all;
-}
 
 inline void encode_mailbox_replication(std::vector<std::byte>& out, mailbox_replication const& r) {
     auto const ids = r.ids_left() > 0 ? r.ids : uid_block{0, 0};

@@ -2,12 +2,14 @@
 // The state of a mailbox: what its stream of transactions made of it. Deterministic, no I/O.
 #pragma once
 
+#include <mailfs/format/mailbox_fold.hpp>
 #include <mailfs/format/mailbox_operations.hpp>
 #include <mailfs/format/replication_record.hpp>
 #include <mailfs/format/snapshot.hpp>
 #include <mailfs/format/stream_codec.hpp>
 #include <mailfs/index/keyword_table.hpp>
 #include <mailfs/index/mailbox_changes.hpp>
+#include <mailfs/index/mailbox_folder.hpp>
 #include <mailfs/index/mailbox_replication.hpp>
 #include <mailfs/index/mailbox_rows.hpp>
 #include <mailfs/index/rank_set.hpp>
@@ -175,6 +177,7 @@ public:
             case format::record_kind::epoch: open_epoch(step); break;
             case format::record_kind::ids: reserve_ids(step); break;
             case format::record_kind::settle: settle(step); break;
+            case format::record_kind::fold: join(step); break;
             default: stream_.count(step); break;
         }
         return admission::fresh;
@@ -191,6 +194,10 @@ public:
     }
     /// What a transaction appended, as far as it is still there: for a node that was given the state, not the stream. O(messages).
     outcome recall(mailfs::dot const& d) const;
+    /// The payload of the fold step that joins the branch's history to this one: this is the trunk, in a new epoch whose number is
+    /// above all of the branch's, before its first transaction. Empty when that is not so, or when they are not the same mailbox. Pure. Cost:
+    /// O(messages of both), and O(log) for each difference. Throws corrupt when rows that it needs are damaged.
+    std::vector<std::byte> fold(basic_mailbox_state const& branch) const { return detail::mailbox_folder<basic_mailbox_state>(*this, branch).run(); }
 
     // --- mendable_machine ------------------------------------------------------------------------------------
     bool damaged() const noexcept { return source_ && source_->damaged; }
@@ -343,6 +350,125 @@ private:
         stream_.count(step);
         auto const end = format::decode_settle(step.payload);
         if (end && stream_.replicated() && contains(stream_.history(), *end)) shared_.settle(*end);
+    }
+
+    // --- a fold step: all is checked before anything changes --------------------------------------------------
+    void join(format::record_view const& step) {
+        if (format::version_of_mailbox_fold(step.payload) > format::mailbox_fold_version)
+            throw error(errc::newer_version, "mailbox " + object_.hex(), "a fold of a later version");
+        auto const fold = format::decode_mailbox_fold(step.payload);
+        auto keywords = fold ? keywords_with(fold->keywords) : std::nullopt;
+        bool const sound = keywords && is_sound(*fold, keywords->names().size());
+        stream_.count(step);
+        if (!sound) return;
+        stream_.join(fold->stream);
+        stream_.ids_last = std::max(stream_.ids_last, fold->ids_reserved);
+        keywords_ = std::move(*keywords);
+        uid_validity_ = fold->uid_validity;
+        uid_next_ = fold->uid_next;
+        shared_.ids = fold->ids;
+        shared_.settled = fold->settled;
+        shared_.cut = fold->cut;
+        vanished_.join(fold->vanished, stream_.at.modseq(), fold->vanished_floor);
+        join_messages(fold->messages);
+        join_metadata(fold->metadata);
+        if (keywords_.set_count() > 2 * rows_.count() + compact_rows_min) compact_keyword_sets();
+        sweep();
+    }
+    // Nothing when they are not new ones, or too many.
+    std::optional<keyword_table> keywords_with(std::vector<std::string> const& names) const {
+        keyword_table table = keywords_;
+        for (auto const& name : names) {
+            auto const before = table.names().size();
+            if (name.empty() || name.size() > format::keyword_size_max || table.number(name) != before) return std::nullopt;
+        }
+        return table;
+    }
+    bool is_sound(format::mailbox_fold const& f, std::size_t keyword_count) const {
+        bool const no_ids = f.ids.first > f.ids.last;
+        if (!stream_.replicated() || f.uid_next < uid_next_ || f.uid_validity < uid_validity_ || f.settled < shared_.settled || f.cut < shared_.cut) return false;
+        if (!no_ids && (f.ids.first < f.uid_next || f.ids.last == uid_max)) return false;
+        if (!f.stream.past.empty() && f.stream.past.back().epoch >= stream_.at.epoch) return false;
+        if (!f.vanished.empty() && f.vanished.back().last >= f.uid_next) return false;
+        if (f.vanished_floor < vanished_.floor() || f.vanished_floor > highest_modseq()) return false;
+        std::vector<uid_t> arrived;
+        uid_t last = 0;
+        mailbox_rows::each_table(rows_, [](format::column_id, auto const& c) { c.mapped(); });
+        for (auto const& m : f.messages) {
+            if (m.from == 0) last = uid_max;  // adopted ones stand at the end
+            else if (m.from <= last || !has_readable(m.from)) return false;
+            else last = m.from;
+            if (m.from == 0 || (m.uid != m.from && m.uid != 0)) arrived.push_back(m.uid);
+            if (!is_sound(m, keyword_count)) return false;
+        }
+        std::sort(arrived.begin(), arrived.end());  // nobody may miss them: they stand above what was announced
+        return arrived.empty() || (arrived.front() >= uid_next_ && arrived.back() < f.uid_next && std::adjacent_find(arrived.begin(), arrived.end()) == arrived.end());
+    }
+    bool is_sound(format::folded_message const& m, std::size_t keyword_count) const {
+        for (std::size_t i = 0; i < m.keywords.size(); ++i)
+            if (m.keywords[i] >= keyword_count || (i > 0 && m.keywords[i] <= m.keywords[i - 1])) return false;
+        position const end{stream_.at.epoch, stream_.at.n + 1};
+        return (m.flags & ~static_cast<std::uint32_t>(all_flags)) == 0 && are_sound(m.registers, static_cast<std::uint32_t>(all_flags), keyword_count, end);
+    }
+    // Whether there is such a message; throws when its row is damaged.
+    bool has_readable(uid_t uid) const {
+        if (source_) mailbox_rows::each(rows_, [&](format::column_id, auto const& c) { this->touch(uid, uid, c); });
+        return find(uid).has_value();
+    }
+    void join_messages(std::vector<format::folded_message> const& messages) {
+        std::vector<std::pair<mailbox_row, format::folded_message const*>> arrived;
+        for (auto const& m : messages) {
+            if (m.from == 0) {
+                arrived.emplace_back(adopted(m), &m);
+                continue;
+            }
+            auto const row = *find(m.from);
+            if (m.uid == m.from) {
+                join_message(row, m);
+                continue;
+            }
+            if (m.uid != 0) arrived.emplace_back(rows_.get(row), &m);
+            remove_row(row);
+        }
+        std::sort(arrived.begin(), arrived.end(), [](auto const& a, auto const& b) { return a.second->uid < b.second->uid; });
+        for (auto& [r, m] : arrived) {
+            r.uid = m->uid;
+            r.flags = m->flags;
+            r.modseq = stream_.at.modseq();
+            r.keyword_set = keywords_.id_of(m->keywords);
+            rows_.push_back(r);
+            count(rows_.count() - 1, true);
+            shared_.registers.set(m->uid, m->registers);
+        }
+    }
+    static mailbox_row adopted(format::folded_message const& m) {
+        mailbox_row r;
+        r.size = m.row.size;
+        r.received_ms = m.row.received_ms;
+        r.saved_ms = m.row.saved_ms;
+        r.id = m.row.id;
+        r.where = m.row.where;
+        r.dot = {m.row.dot.origin.node, m.row.part, m.row.dot.origin.incarnation, m.row.dot.counter};
+        return r;
+    }
+    void join_message(std::size_t row, format::folded_message const& m) {
+        shared_.registers.set(m.uid, m.registers);
+        if (!m.touched) return;
+        auto& modseq = rows_.modseq.at(row);
+        auto& flags = rows_.flags.at(row);
+        recount(row, flags, m.flags, modseq, stream_.at.modseq());
+        flags = m.flags;
+        modseq = stream_.at.modseq();
+        rows_.keyword_set.at(row) = keywords_.id_of(m.keywords);
+        changes_.changed(row);
+    }
+    void join_metadata(std::vector<format::folded_metadata> const& entries) {
+        for (auto const& e : entries)
+            if (!e.value) set_metadata(e.key, std::nullopt);
+        for (auto const& e : entries) {
+            if (e.value && !set_metadata(e.key, *e.value)) continue;
+            if (e.mark && e.mark->at <= stream_.at) shared_.set_metadata_mark(e.key, *e.mark);
+        }
     }
 
     void append_message(format::record_view const& record, bytes_view bytes, std::uint32_t part, outcome* out) {
@@ -690,6 +816,6 @@ void basic_mailbox_state<Void>::mend(std::span<std::byte> good, std::string_view
     if (source_) source_->damaged = false;
 }
 
-static_assert(mendable_machine<mailbox_state>);
+static_assert(mendable_machine<mailbox_state> && replicated_machine<mailbox_state>);
 
 }  // namespace mailfs

@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace mailfs {
@@ -28,18 +30,25 @@ public:
     std::vector<entry> const& entries() const noexcept { return entries_; }
     modseq_t floor() const noexcept { return floor_; }
 
-    void add(uid_t uid, modseq_t at) {
-        if (uid == 0) return;  // of a row in a forged snapshot: the list would be refused for it
-        if (!entries_.empty() && entries_.back().modseq == at && entries_.back().last + 1 == uid) {
-            entries_.back().last = uid;
+    void add(uid_t uid, modseq_t at) { add(uid, uid, at); }
+    void add(uid_t first, uid_t last, modseq_t at) {
+        if (first == 0) return;  // of a row in a forged snapshot: the list would be refused for it
+        if (!entries_.empty() && entries_.back().modseq == at && entries_.back().last + 1 == first) {
+            entries_.back().last = last;
             return;
         }
-        if (entries_.size() == entries_max) {
-            auto const half = entries_.begin() + entries_max / 2;
-            floor_ = std::prev(half)->modseq;
-            entries_.erase(entries_.begin(), half);
-        }
-        entries_.push_back({uid, uid, at});
+        if (entries_.size() >= entries_max) drop_half();
+        entries_.push_back({first, last, at});
+    }
+    /// These UIDs (ascending, apart) count as expunged at `at`, whatever was known of them; what lies up to `floor` is forgotten.
+    void join(std::span<uid_range const> uids, modseq_t at, modseq_t floor) {
+        std::vector<entry> kept;
+        for (auto const& e : entries_)
+            if (e.modseq > floor) keep_absent(e, uids, kept);
+        entries_ = std::move(kept);
+        floor_ = std::max(floor_, floor);
+        if (entries_.size() >= entries_max) drop_half();
+        for (auto r : uids) add(r.first, r.last, at);
     }
 
     /// UIDs expunged after `since`; complete when since >= floor().
@@ -68,6 +77,22 @@ public:
     }
 
 private:
+    void drop_half() {
+        auto const half = entries_.end() - static_cast<std::ptrdiff_t>(entries_max / 2);
+        floor_ = std::prev(half)->modseq;
+        entries_.erase(entries_.begin(), half);
+    }
+    // What of an entry is not among the UIDs.
+    static void keep_absent(entry e, std::span<uid_range const> uids, std::vector<entry>& out) {
+        auto r = std::lower_bound(uids.begin(), uids.end(), e.first, [](uid_range const& a, uid_t first) { return a.last < first; });
+        for (; r != uids.end() && r->first <= e.last; ++r) {
+            if (r->first > e.first) out.push_back({e.first, r->first - 1, e.modseq});
+            if (r->last >= e.last) return;
+            e.first = r->last + 1;
+        }
+        out.push_back(e);
+    }
+
     std::vector<entry> entries_;
     modseq_t floor_ = 0;
 };
