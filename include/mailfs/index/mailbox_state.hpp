@@ -184,6 +184,8 @@ public:
     }
     /// UIDs in reserve. A transaction that wants more gets none: what orders them puts a step of kind ids before it.
     std::uint32_t ids_left() const noexcept { return shared_.ids_left(); }
+    /// Something is kept for a fold that a step of kind settle would let go.
+    bool is_unsettled() const noexcept { return !shared_.registers.empty() || !shared_.metadata.empty(); }
     static std::uint32_t ids_wanted(bytes_view operations) {
         std::uint32_t wanted = 0;
         format::for_each_operation(operations, [&](std::uint16_t kind, std::uint16_t, bytes_view bytes) {

@@ -57,6 +57,7 @@ concept replicated_machine =
                                                                        // null. A payload that makes no sense moves the position
                                                                        // and changes nothing else
         { c.ids_left() } -> std::same_as<std::uint32_t>;               // in reserve
+        { c.is_unsettled() } -> std::same_as<bool>;                    // something is kept that a step of kind settle lets go
         { M::ids_wanted(operations) } -> std::same_as<std::uint32_t>;  // by a transaction: with fewer left its appends get none,
                                                                        // so the master orders a step of kind ids before it
         { c.recall(d) } -> std::same_as<typename M::outcome>;          // of a transaction that took effect before this state was loaded

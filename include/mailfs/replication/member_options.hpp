@@ -31,6 +31,9 @@ struct replication_options {
     std::uint32_t call_ms = 5000;      ///< a transaction that has not been acknowledged by then is given up
     std::uint32_t patience_ms = 300;   ///< before a member does what its master should do
     std::uint32_t freeze_ms = 2000;    ///< a branch waits so long for its fold before it goes on
+    std::uint32_t use_ms = 10'000;     ///< so long the master looks at who proposes, and hands over to who proposed
+    std::uint32_t use_min = 20;        ///< so many transactions at least, and more than three quarters of all
+    std::uint32_t quiet_ms = 1000;     ///< without a change, before what is kept for folding is settled
     std::uint32_t flush_ms = 200;      ///< what nobody waits for is synced so long after it came
     std::size_t ring_size = 256U << 10;    ///< bytes of recent steps kept for members that are behind
     std::size_t waiting_max = 1U << 20;    ///< bytes of proposals that wait for their place

@@ -38,6 +38,7 @@ enum class reached : std::uint8_t {
     flush_failed_alone,       ///< the same, and there is none
     ousted,                   ///< a master heard of a higher epoch
     branch_handed_in,         ///< ousted -> member by a fold
+    settled,                  ///< every node has it: what was kept for folding goes
     handover_by_use,
     handover_asked,
     restarted,                ///< crash: the journal was read up to the first bad record
@@ -92,6 +93,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(reached::
     "flush_failed_alone",
     "ousted",
     "branch_handed_in",
+    "settled",
     "handover_by_use",
     "handover_asked",
     "restarted",

@@ -125,7 +125,8 @@ public:
         ring_.clear();
         fold_ = {};
         transfer_ = {};
-        frozen_until_ = claim_due_ = who_due_ = 0;
+        frozen_until_ = claim_due_ = who_due_ = handing_until_ = quiet_due_ = 0;
+        used_.clear();
         who_.clear();
         for (auto& [node, p] : peers_) p.forget();
     }
@@ -244,6 +245,12 @@ public:
         if (claim_due_ != 0 && claim_due_ <= t) ask_who();
         if (upstream_ != 0 && !caught_up_ && !adopting_ && asked_at_ + options_.patience_ms <= t) ask_upstream(!has_state_);
         if (resend_at_ <= t) send_calls();
+        if (handing_until_ != 0 && handing_until_ <= t) handing_until_ = 0;
+        if (is_master()) {
+            if (use_due_ <= t) follow_use();
+            settle_if_quiet();
+            order();
+        }
         if (announced_ != stream().at && announced_at_ + options_.patience_ms <= t) must_announce_ = true;
         reconsider();
         flush();
@@ -252,10 +259,11 @@ public:
     std::uint64_t next_due_ms() const noexcept {
         if (role_ == member_role::closed) return ~std::uint64_t{0};
         auto due = calls_.next_due_ms();
-        for (auto const t : {frozen_until_, who_due_, claim_due_, fold_.due, apart_due_, join_due_})
+        for (auto const t : {frozen_until_, who_due_, claim_due_, fold_.due, apart_due_, join_due_, handing_until_, quiet_due_})
             if (t != 0) due = std::min(due, t);
         if (upstream_ != 0 && !caught_up_) due = std::min(due, asked_at_ + options_.patience_ms);
         if (!calls_.empty()) due = std::min(due, resend_at_);
+        if (is_master() && !used_.empty()) due = std::min(due, use_due_);
         if (announced_ != stream().at) due = std::min(due, announced_at_ + options_.patience_ms);
         return due;
     }
@@ -364,6 +372,8 @@ private:
     }
     void lose_mastership() {
         role_ = member_role::joining;
+        handing_until_ = quiet_due_ = 0;
+        used_.clear();
         hops_ = 255;
         to_order_.clear();
         waiting_ = 0;
@@ -555,7 +565,7 @@ private:
         order();
     }
     void order() {
-        while (is_master() && !is_frozen() && inbox_.empty() && !to_order_.empty()) {
+        while (is_master() && !is_frozen() && handing_until_ == 0 && inbox_.empty() && !to_order_.empty()) {
             auto& next = to_order_.front();
             if (!is_next_of_origin(next.id)) {
                 hit(reached::repeated);
@@ -588,6 +598,7 @@ private:
     }
     void place(waiting_proposal& w) {
         hit(reached::ordered);
+        ++used_[w.id.origin.node];
         format::stream_step step;
         step.at = {stream().at.epoch, stream().at.n + 1};
         step.dot = w.id;
@@ -596,6 +607,51 @@ private:
         step.payload = std::move(w.operations);
         stored_ = stored_ || w.stored || below_.count() < options_.copies_in_memory;
         apply(step, true);
+    }
+
+    // Mastership follows use: who proposes most of what is ordered saves a round trip by ordering it.
+    void follow_use() {
+        use_due_ = now() + options_.use_ms;
+        auto const used = std::exchange(used_, {});
+        std::uint64_t all = 0;
+        for (auto const& [node, n] : used) all += n;
+        for (auto const& [node, n] : used) {
+            auto const* const p = find(node);
+            if (p == nullptr || !p->up || !p->follows || n < options_.use_min || n * 4 <= all * 3 || is_frozen() || fold_.from != 0 || !inbox_.empty()) continue;
+            handing_until_ = now() + options_.patience_ms;
+            flush_batch();
+            io_->send(node, format::peer_handover{stream().at});
+        }
+    }
+    void on(std::uint32_t node, peer&, format::peer_handover const& m) {
+        if (node != upstream_ || !caught_up_ || is_frozen() || barrier_ || !inbox_.empty() || m.at != stream().at) return;
+        hit(reached::handover_by_use);
+        leave_upstream();
+        claim();
+    }
+    // When all nodes have all there is on disk, nobody can come with an older change: what was kept to judge it goes.
+    void settle_if_quiet() {
+        if (!machine_->is_unsettled() || is_frozen() || fold_.from != 0 || !inbox_.empty() || !to_order_.empty()) {
+            quiet_due_ = 0;
+            return;
+        }
+        if (quiet_at_ != stream().at || quiet_due_ == 0) {
+            quiet_at_ = stream().at;
+            quiet_due_ = now() + options_.quiet_ms;
+            return;
+        }
+        if (quiet_due_ > now()) return;
+        quiet_due_ = now() + options_.quiet_ms;
+        bool const all = std::all_of(peers_.begin(), peers_.end(), [&](auto const& p) { return below_.has_on_disk(p.first, stream().at); });
+        if (!all || !below_.has_on_disk(options_.self.node, stream().at)) return;
+        hit(reached::settled);
+        format::stream_step step;
+        step.kind = format::record_kind::settle;
+        step.at = {stream().at.epoch, stream().at.n + 1};
+        step.when = stream().latest.next(io_->wall_ms());
+        step.payload = format::encode_settle(stream().at);
+        inbox_.push_back(std::move(step));
+        drain();
     }
 
     // --- applying ----------------------------------------------------------------------------------------------
@@ -1117,6 +1173,9 @@ private:
     bool relay_progress_ = false;
 
     std::set<std::uint32_t> who_;
+    std::map<std::uint32_t, std::uint64_t> used_;  // transactions ordered lately, by the node that proposed them
+    position quiet_at_;
+    std::uint64_t use_due_ = 0, handing_until_ = 0, quiet_due_ = 0;
     std::uint64_t join_due_ = 0, claim_due_ = 0, who_due_ = 0, frozen_until_ = 0, apart_due_ = 0;
     std::uint32_t postponed_ = 0;
     folding fold_;

@@ -63,6 +63,10 @@ public:
         for (auto const& n : told.nodes) note(n.node, n.in_memory, n.on_disk, via);
     }
 
+    bool has_on_disk(std::uint32_t node, position at) const noexcept {
+        auto const it = nodes_.find(node);
+        return it != nodes_.end() && epoch_ == at.epoch && it->second.on_disk >= at.n;
+    }
     /// How many have this position, of this epoch or one before it, in memory or on disk.
     std::size_t holders(position at, bool on_disk) const noexcept {
         if (at.epoch < epoch_) return nodes_.size();
