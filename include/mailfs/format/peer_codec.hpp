@@ -170,7 +170,7 @@ void put_dot(Sink& out, mailfs::dot const& d) {
 }
 
 inline std::vector<std::byte> copy_of(bytes_view bytes) { return {bytes.begin(), bytes.end()}; }
-inline guid get_guid(field_reader& in) noexcept {
+inline guid read_guid(field_reader& in) noexcept {
     guid g;
     if (auto const octets = in.take(16); !octets.empty()) std::memcpy(g.octets.data(), octets.data(), 16);
     return g;
@@ -286,14 +286,14 @@ inline void get_body(field_reader& in, peer_hello& m) {
     m.version_min = in.fixed<le16>();
     m.version_max = in.fixed<le16>();
     if (in.ok() && (m.version_min == 0 || m.version_min > m.version_max)) return in.refuse("versions that cannot be");
-    m.cluster = get_guid(in);
+    m.cluster = read_guid(in);
     m.node = in.varint32();
     m.slot = in.varint32();
     m.incarnation = in.fixed<le64>();
     m.features = in.varint();
     m.now_ms = in.fixed<le64>();
-    m.nonce_high = get_guid(in);
-    m.nonce_low = get_guid(in);
+    m.nonce_high = read_guid(in);
+    m.nonce_low = read_guid(in);
     if (in.ok()) static_cast<void>(in.take(in.rest().size()));
 }
 
@@ -355,7 +355,7 @@ void put_body(Sink& out, peer_open const& m) {
 }
 inline void get_body(field_reader& in, peer_open& m) {
     m.name = as_text(in.sized(peer_name_size_max));
-    m.object = get_guid(in);
+    m.object = read_guid(in);
     m.at = get_position(in);
     m.chain = in.fixed<le64>();
     m.lineage = get_lineage(in);
