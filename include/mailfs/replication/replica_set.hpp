@@ -63,6 +63,7 @@ public:
     Transport& transport() noexcept { return transport_; }
     replication_options const& options() const noexcept { return options_; }
     std::uint64_t steady_ms() { return transport_.steady_ms(); }
+    bool is_up(std::uint32_t node) const noexcept { return up_.contains(node); }
 
     /// Keeps the links and the time until stop(). Nothing is under way when it returns.
     asio::awaitable<void> run() {

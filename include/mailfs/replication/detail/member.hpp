@@ -244,6 +244,7 @@ public:
         if (who_due_ != 0 && who_due_ <= t) conclude_who();
         if (claim_due_ != 0 && claim_due_ <= t) ask_who();
         if (upstream_ != 0 && !caught_up_ && !adopting_ && asked_at_ + options_.patience_ms <= t) ask_upstream(!has_state_);
+        ask_again_if_left_behind();
         if (resend_at_ <= t) send_calls();
         if (handing_until_ != 0 && handing_until_ <= t) handing_until_ = 0;
         if (is_master()) {
@@ -259,7 +260,7 @@ public:
     std::uint64_t next_due_ms() const noexcept {
         if (role_ == member_role::closed) return ~std::uint64_t{0};
         auto due = calls_.next_due_ms();
-        for (auto const t : {frozen_until_, who_due_, claim_due_, fold_.due, apart_due_, join_due_, handing_until_, quiet_due_})
+        for (auto const t : {frozen_until_, who_due_, claim_due_, fold_.due, apart_due_, join_due_, handing_until_, quiet_due_, left_behind_due_})
             if (t != 0) due = std::min(due, t);
         if (upstream_ != 0 && !caught_up_) due = std::min(due, asked_at_ + options_.patience_ms);
         if (!calls_.empty()) due = std::min(due, resend_at_);
@@ -756,6 +757,7 @@ private:
                 must_announce_ = true;
             }
         }
+        ask_again_if_left_behind();
         reconsider();
         go_on();
     }
@@ -886,6 +888,20 @@ private:
         if (!m.steps.empty()) hit(reached::push_applied);
         drain();
         go_on();
+    }
+    // Whom we follow has more than it pushed to us for a while: it does not know that we follow.
+    void ask_again_if_left_behind() {
+        left_behind_due_ = 0;
+        auto const* const up = upstream_ == 0 ? nullptr : find(upstream_);
+        if (up == nullptr || !caught_up_ || !up->told || up->told->at <= stream().at || !inbox_.empty()) return;
+        if (stuck_at_ != stream().at || stuck_since_ == 0) {
+            stuck_at_ = stream().at;
+            stuck_since_ = now();
+        }
+        left_behind_due_ = stuck_since_ + options_.patience_ms;
+        if (left_behind_due_ > now()) return;
+        stuck_since_ = left_behind_due_ = 0;
+        ask_again();
     }
     void ask_again() {
         caught_up_ = false;
@@ -1150,6 +1166,8 @@ private:
     bool tail_only_ = false;       // upstream_ has no master either, but more than we
     bool is_at_upstreams_end_ = false;
     std::uint64_t asked_at_ = 0;
+    position stuck_at_;            // while upstream_ has more
+    std::uint64_t stuck_since_ = 0, left_behind_due_ = 0;
     transfer transfer_;
     bool adopting_ = false;
 
