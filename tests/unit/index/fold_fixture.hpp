@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -36,6 +37,8 @@ public:
         auto bytes = std::make_unique<std::vector<std::byte>>(of.dump());
         state->load(*bytes, "snapshot");
         snapshots_.push_back(std::move(bytes));
+        for (auto const& e : state->stream().seen)
+            if (e.origin == mailfs::origin{slot_, 7}) counter_ = std::max(counter_, e.counter);
     }
 
     admission step(format::record_kind kind, bytes_view payload, std::uint64_t stamp = 0, mailfs::dot const& d = {}, mailbox_outcome* out = nullptr) {
