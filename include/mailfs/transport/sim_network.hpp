@@ -286,7 +286,7 @@ private:
         auto& p = c->pipe[side];
         auto const due = std::max(world_.now() + delay(p.from, p.to), p.on_way.empty() ? 0 : p.on_way.back().due);
         auto const number = ++parcels_;
-        if (what == pipe::word::bytes) world_.note(sim_note::kind::sent, p.from, p.to, number, bytes.size());
+        if (what == pipe::word::bytes) world_.note(sim_note::kind::sent, p.from, p.to, number, bytes.size(), bytes);
         p.on_way.push_back({due, what, std::move(bytes), number});
         world_.at(due, [this, c, side] { flow(c, side); });
     }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <mailfs/fs/detail/seeded_random.hpp>
+#include <mailfs/types/bytes.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -47,6 +48,7 @@ struct sim_note {
     std::uint32_t from = 0, to = 0;  ///< nodes
     std::uint64_t detail = 0;        ///< of `sent` and `arrived`: which bytes, the same number for both; else what suits the kind
     std::uint64_t size = 0;
+    bytes_view bytes{};              ///< of `sent`, during the call
 };
 
 class sim_world {
@@ -95,12 +97,12 @@ public:
     }
     void run_for(sim_time time) { run_until(now_ + time); }
 
-    void note(sim_note::kind what, std::uint32_t from, std::uint32_t to = 0, std::uint64_t detail = 0, std::uint64_t size = 0) {
+    void note(sim_note::kind what, std::uint32_t from, std::uint32_t to = 0, std::uint64_t detail = 0, std::uint64_t size = 0, bytes_view bytes = {}) {
         mix(now_);
         mix(static_cast<std::uint64_t>(what) << 56 ^ std::uint64_t{from} << 28 ^ to);
         mix(detail);
         mix(size);
-        if (observer) observer({what, now_, from, to, detail, size});
+        if (observer) observer({what, now_, from, to, detail, size, bytes});
     }
     std::uint64_t trace_hash() const noexcept { return hash_; }
     std::uint64_t events() const noexcept { return events_; }
