@@ -115,7 +115,8 @@ inline void check_error(error const& e) {
     require(!e.file().empty() && std::string_view(e.what()).size() > e.file().size(), "an error names no file, or no reason");
     auto const code = e.code();
     bool const known = code == errc::corrupt || code == errc::newer_version || code == errc::body_missing || code == errc::not_found ||
-                       code == errc::too_big || code == errc::busy || code == errc::may_have_happened || code == errc::exists;
+                       code == errc::too_big || code == errc::busy || code == errc::may_have_happened || code == errc::exists ||
+                       code == errc::not_supported;
     require(known, std::string("an error that bytes cannot cause: ") + e.what());
 }
 

@@ -3,6 +3,7 @@
 #include "checksums.hpp"
 #include "fuzz.hpp"
 
+#include <mailfs/log/detail/log_file.hpp>
 #include <mailfs/log/log_replay.hpp>
 
 #include <optional>
@@ -17,16 +18,6 @@ struct replayed {
     std::uint64_t position = 0;
 };
 
-template <class State>
-void begin(State& state, format::log_header const& h) {
-    state.reset(format::get_guid(h.object));
-    auto& stream = state.stream();
-    stream.boot = format::get_guid(h.boot);
-    stream.at = {h.epoch, h.n};
-    stream.chain = h.chain;
-    if (h.next_id > state.next_id()) state.skip_ids(h.next_id - state.next_id());
-}
-
 // As lockless_log reads a file, first up to `cut`, then all of it.
 template <class State>
 replayed replay(State& state, bytes_view file, std::size_t cut, guid const& boot, std::optional<std::uint64_t> seal) {
@@ -35,7 +26,8 @@ replayed replay(State& state, bytes_view file, std::size_t cut, guid const& boot
     replayed result;
     for (int attempts = 0;; ++attempts) {
         require(attempts < 3, "a restart voids what was read anew");
-        begin(state, h);
+        state.reset(format::get_guid(h.object));
+        mailfs::detail::enter_log(state, h);
         log_replay<State> r(state, seed, boot, sizeof h);
         if (seal) r.ends_at(*seal);
         bool again = false;
@@ -77,6 +69,18 @@ void scan(bytes_view file, std::size_t cut, guid const& boot, std::optional<std:
     }
 }
 
+// As whoever opens the file finds it.
+bool is_log(bytes_view file) {
+    auto const h = format::load<format::log_header>(file);
+    try {
+        check_log_header(h, file.size(), h.number, "log");
+        return true;
+    } catch (error const& e) {
+        check_error(e);
+        return false;
+    }
+}
+
 }  // namespace
 
 void log_scan(bytes_view bytes) {
@@ -88,6 +92,7 @@ void log_scan(bytes_view bytes) {
     auto file = copy_of(in.rest());
     if (file.size() < sizeof(format::log_header)) return;
     if (mode % 2 == 1) fix_log(file);
+    if (!is_log(file)) return;
     auto const ends = (mode & 4) != 0 ? std::optional<std::uint64_t>(std::max<std::uint64_t>(seal, sizeof(format::log_header))) : std::nullopt;
     auto const where = sizeof(format::log_header) + cut % (file.size() - sizeof(format::log_header) + 1);
     if ((mode & 2) != 0) scan<tree_state>(file, where, boot, ends);

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -96,6 +97,10 @@ public:
     bool is_like(format::snapshot_reader::found const& in) const noexcept {
         return in.bytes.size() == base_.size() * sizeof(T) && in.checksums == checksums_;
     }
+    /// The elements number those of a table that has `count` of them: a mapped one that is not below, which only a forger
+    /// writes, numbers none, however the table grows. Before the first touch.
+    void refer_to(std::size_t count) noexcept { numbered_ = count; }
+
     /// Puts the bytes of `in`, which is_like() it, in the place of damaged ones. What was checked before is left alone.
     /// False: `in` is damaged itself.
     bool mend(format::snapshot_reader::found const& in) {
@@ -115,8 +120,21 @@ private:
         return base_.subspan(first, std::min(block_rows, base_.size() - first));
     }
     bool passes(std::size_t b) const noexcept {
-        if (unchecked_[b] && crc32c(std::as_bytes(block(b))) == checksums_[b]) unchecked_[b] = false;
+        if (unchecked_[b] && crc32c(std::as_bytes(block(b))) == checksums_[b]) {
+            unchecked_[b] = false;
+            if (numbered_) drop_unknown(b, *numbered_);
+        }
         return !unchecked_[b];
+    }
+    // To be called once for a block: later ones may have numbers of what was added to the table.
+    void drop_unknown(std::size_t b, std::size_t count) const noexcept {
+        auto const drop = [&](auto& number) {
+            if (number >= count) number = ~std::uint32_t{0};
+        };
+        if constexpr (std::is_same_v<T, std::uint32_t>)
+            for (auto& number : block(b)) drop(number);
+        else if constexpr (requires(T t) { t.base; })
+            for (auto& row : block(b)) drop(row.base);
     }
     [[gnu::noinline]] void check(std::size_t b) const {
         if (passes(b)) return;
@@ -130,6 +148,7 @@ private:
     mutable std::vector<char> unchecked_;
     std::shared_ptr<snapshot_source> source_;
     std::uint64_t offset_ = 0;
+    std::optional<std::size_t> numbered_;  // how many elements the table has that these number, if they do
 };
 
 }  // namespace mailfs

@@ -39,7 +39,9 @@ public:
 
     std::vector<std::string> const& names() const noexcept { return names_; }
     std::size_t set_count() const noexcept { return sets_.size(); }
-    set const& members(std::uint32_t id) const noexcept { return sets_[id < sets_.size() ? id : 0]; }
+    /// The set itself, or 0, the empty one, for a number that only a forger writes.
+    std::uint32_t known(std::uint32_t id) const noexcept { return id < sets_.size() ? id : 0; }
+    set const& members(std::uint32_t id) const noexcept { return sets_[known(id)]; }
 
     std::optional<std::uint32_t> find(std::string_view name) const {
         auto const it = numbers_.find(folded(name));

@@ -123,6 +123,8 @@ struct mailbox_rows {
             c = column<T>(found, source);
         });
         each_table(rows, [&]<class T>(format::column_id which, column<T>& c) { c = column<T>(in.get(which, sizeof(T)), source); });
+        rows.where.settle();
+        rows.dot.settle();
         return rows;
     }
 };

@@ -530,8 +530,9 @@ private:
                 auto& flags = rows_.flags.at(row);
                 auto& keyword_set = rows_.keyword_set.at(row);
                 auto const now = mode == flag_mode::add ? flags | mask : mode == flag_mode::remove ? flags & ~mask : mask;
-                auto const set = set_from(keyword_set);
-                if (now == flags && set == keyword_set) return;
+                auto const set_before = keywords_.known(keyword_set);
+                auto const set = set_from(set_before);
+                if (now == flags && set == set_before) return;
                 recount(row, flags, now, modseq, stream_.at.modseq());
                 flags = static_cast<std::uint8_t>(now);
                 keyword_set = set;
@@ -703,7 +704,7 @@ std::vector<std::byte> basic_mailbox_state<Void>::dump() const {
         if (id == format::column_id::keyword_set)
             for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint32_t)) {
                 auto const old = format::load<std::uint32_t>(bytes_view(bytes).subspan(at));
-                auto& to = renumbered[old < renumbered.size() ? old : 0];
+                auto& to = renumbered[keywords_.known(old)];
                 if (to == ~0U) to = sets.id_of(keywords_.members(old));
                 std::memcpy(bytes.data() + at, &to, sizeof to);
             }
@@ -745,6 +746,7 @@ void basic_mailbox_state<Void>::load(std::span<std::byte> bytes, std::string_vie
     keyword_table keywords;
     if (!keywords.decode(in.get_checked(format::column_id::keywords), in.get_checked(format::column_id::keyword_sets)))
         in.fail(errc::corrupt, in.get(format::column_id::keywords, 1).offset, "the keywords make no sense");
+    rows.keyword_set.refer_to(keywords.set_count());
     auto stream_bytes = in.get_checked(format::column_id::stream);
     auto stream = format::decode_stream(stream_bytes);
     if (!stream) in.fail(errc::corrupt, in.get(format::column_id::stream, 1).offset, "the stream position makes no sense");

@@ -95,7 +95,10 @@ struct based_column {
     column<row_type> rows;
     column<base_type> bases;
 
-    /// A number beyond the table, which only a forger writes, stands for no value.
+    /// Both have been mapped just now.
+    void settle() noexcept { rows.refer_to(bases.size()); }
+
+    /// A number beyond the table, which only a forger writes, stands for no value, also when the table has grown.
     value_type operator[](std::size_t row) const {
         auto const r = rows[row];
         return r.base < bases.size() ? Split::join(bases[r.base], r) : value_type{};

@@ -171,6 +171,7 @@ public:
     asio::awaitable<void> leave_behind() {
         for (int i = 0; i < appends_max; ++i) {
             auto const epoch = machine_.stream().at.epoch;
+            if (machine_.stream().next_epoch().epoch == epoch) throw error(errc::corrupt, directory_, "is in its last epoch: none is left to begin");
             leaves_behind_ = true;
             co_await rotate();
             if (!std::exchange(leaves_behind_, false) && machine_.stream().at.epoch > epoch) co_return;
@@ -713,15 +714,12 @@ private:
         auto const& stream = machine_.stream();
         format::put_guid(h.object, machine_.object());
         format::put_guid(h.boot, stream.boot);
-        h.epoch = stream.at.epoch;
-        h.n = stream.at.n;
+        auto const at = was_lost ? stream.next_epoch() : stream.at;
+        h.epoch = at.epoch;
+        h.n = at.n;
         h.chain = stream.chain;
-        h.next_id = machine_.next_id();
-        if (was_lost) {
-            h.epoch = h.epoch + 16;
-            h.n = 0;
-            h.next_id = static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{h.next_id} + lost_log_ids, 0xffff'ffffU));
-        }
+        auto const margin = was_lost ? lost_log_ids : 0;
+        h.next_id = machine_.next_id() + std::min(margin, 0xffff'ffffU - machine_.next_id());
         h.seal_offset = static_cast<std::uint32_t>(s.replay.seal_offset());
         h.checksum = format::log_header_checksum(h);
         return h;

@@ -31,7 +31,7 @@ struct log_cut {
         return s.would_admit(r.dot()) != admission::fresh;
     }
     /// Whether a restart in this state does: it opens the next epoch.
-    bool admits_restart(stream_state const& s) const noexcept { return position{s.at.epoch + 16, 0} <= at; }
+    bool admits_restart(stream_state const& s) const noexcept { return s.next_epoch() <= at; }
 };
 
 }  // namespace mailfs

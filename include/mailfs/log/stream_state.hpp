@@ -57,6 +57,11 @@ public:
         return all;
     }
 
+    /// Where the next epoch begins. In the last one, which only a forger reaches, positions stand still rather than fall.
+    position next_epoch() const noexcept {
+        return at.epoch > epoch_max - 16 ? at : position{at.epoch + 16, 0};  // the counter stands above the four bits of the slot
+    }
+
     /// What admit() would answer, without effect.
     admission would_admit(mailfs::dot const& d) const noexcept {
         if (auto const it = find(d.origin); it != seen.end()) return d.counter > it->counter ? admission::fresh : admission::repeat;
@@ -187,12 +192,7 @@ private:
         if (at.n == 0xffff'ffffU) open_epoch();
         if (at.n < 0xffff'ffffU) ++at.n;
     }
-    // In the last one, which only a forger reaches, positions stand still rather than fall.
-    void open_epoch() noexcept {
-        if (at.epoch > epoch_max - 16) return;
-        at.epoch += 16;  // the counter stands above the four bits of the slot
-        at.n = 0;
-    }
+    void open_epoch() noexcept { at = next_epoch(); }
 };
 
 }  // namespace mailfs

@@ -550,6 +550,34 @@ TEST_CASE("missing: a log that is gone while its snapshot is there leaves its UI
     });
 }
 
+TEST_CASE("missing: in the last epoch, which only a forger reaches, what was lost is followed by a log that can be read") {
+    on_machine([](machine& m) -> asio::awaitable<void> {
+        auto forged = m.bytes("log.1");
+        auto h = format::load<format::log_header>(forged);
+        h.epoch = epoch_max - 3;
+        h.checksum = format::log_header_checksum(h);
+        std::memcpy(forged.data(), &h, sizeof h);
+        m.put("log.1", forged);
+        auto a = m.log();
+        co_await a.open();
+        co_await a.rotate();
+        co_await m.fs.remove("box/log.2");
+        auto b = m.log();
+        co_await b.open();
+        auto const id = co_await m.deliver(b, 9);
+        auto const at = b.machine().stream().at;
+        CHECK(at.epoch == epoch_max - 3);
+        auto const refused = co_await failure_of(b.leave_behind());
+        CHECK(refused->code() == errc::corrupt);
+        m.cut_power(power_cut::keep_all);
+        auto c = m.log();
+        co_await c.open();
+        CHECK(messages(c) == ids{{id, 9}});
+        CHECK(c.machine().stream().at == at);
+        CHECK(c.machine().stream().boot == m.host.boot());
+    });
+}
+
 TEST_CASE("missing: a snapshot or an older generation may go at any time") {
     on_machine([](machine& m) -> asio::awaitable<void> {
         auto a = m.log();

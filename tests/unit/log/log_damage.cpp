@@ -192,6 +192,9 @@ TEST_CASE("log damage: a header that contradicts the file's name, its object or 
     h.seal_offset = 0;
     CHECK(open_with_header(l, "log.2", h)->offset() == 104);
     h = header_of(l, "log.2");
+    h.epoch = epoch_max + 1;
+    CHECK(open_with_header(l, "log.2", h)->offset() == 80);
+    h = header_of(l, "log.2");
     h.seal_offset = 1U << 30;
     auto const beyond = open_with_header(l, "log.2", h);
     CHECK(beyond->code() == errc::corrupt);
