@@ -185,21 +185,24 @@ private:
     static std::string_view colour_of(std::uint32_t epoch) { return palette[((epoch >> 4) * 3 + epoch % 16) % palette.size()]; }
 
     void lay_out() {
-        std::map<sim_time, std::map<std::uint32_t, int>> told;  // labels of each node at each moment
+        std::map<sim_time, std::map<std::uint32_t, int>> told;  // what needs room at each moment: labels of nodes, and of messages
         for (std::size_t i = 0; i < p_.lanes_.size(); ++i)
             for (auto const& l : p_.lanes_[i].labels) ++told[l.when][static_cast<std::uint32_t>(i)];
-        for (auto const& m : p_.messages_)
-            if (!m.faint) told[m.sent], told[std::max(m.arrived, m.sent)];
+        for (auto const& m : p_.messages_) {
+            if (m.faint) continue;
+            told[m.sent][m.to > m.from ? 100 + m.from : 200 + m.from] = 1;
+            if (m.arrived != 0) told[m.arrived];
+        }
         for (auto const& s : p_.stretches_) told[s.begin], told[s.end];
         told[0], told[p_.last_];
-        std::vector<double> free(p_.lanes_.size(), top);  // where a node's next label may stand
+        std::map<std::uint32_t, double> free;  // where the next may stand
         double y = top;
         sim_time before = 0;
-        for (auto const& [when, nodes] : told) {
-            y += std::min(quiet_max, static_cast<double>(when - before) / 1e6 * per_second);
-            for (auto const& [node, count] : nodes) y = std::max(y, free[node]);
+        for (auto const& [when, needs] : told) {
+            if (when > 0) y += std::clamp(static_cast<double>(when - before) / 1e6 * per_second, 2.0, quiet_max);
+            for (auto const& [what, count] : needs) y = std::max(y, free[what]);
             y_[when] = y;
-            for (auto const& [node, count] : nodes) free[node] = y + row * count;
+            for (auto const& [what, count] : needs) free[what] = y + (what < 100 ? row : 11) * count;
             before = when;
         }
         y_[p_.last_ + 1] = y + 20;
@@ -234,15 +237,14 @@ private:
     void draw_message(trace_picture::message const& m) {
         auto const x1 = x_of(m.from), y1 = y_of(m.sent);
         bool const lost = m.arrived == 0;
-        auto const x2 = lost ? x1 + (x_of(m.to) - x1) * 0.25 : x_of(m.to), y2 = lost ? y1 + 6 : y_of(m.arrived);
+        auto const x2 = lost ? x1 + (x_of(m.to) - x1) * 0.25 : x_of(m.to), y2 = lost ? y1 + 6 : std::max(y_of(m.arrived), y1 + 4);
         auto const title = fmt::format("{} &#8594; {}: {}, {:.1f} ms", m.from, m.to, escaped(m.text), static_cast<double>(m.sent) / 1000);
         fmt::format_to(std::back_inserter(middle_), "<line x1='{:.1f}' y1='{:.1f}' x2='{:.1f}' y2='{:.1f}' stroke='{}' stroke-opacity='{}' stroke-width='1.2'{}><title>{}</title></line>\n", x1, y1, x2, y2,
                        m.colour, m.faint ? 0.35 : 0.9, lost ? " stroke-dasharray='3 3'" : "", title);
         if (!lost) draw_head(x1, y1, x2, y2, m);
         if (lost) fmt::format_to(std::back_inserter(front_), "<text x='{:.1f}' y='{:.1f}' fill='#b00020' text-anchor='middle' font-size='10'>&#10005;</text>\n", x2, y2 + 4);
         if (m.faint || is_crowded(m)) return;
-        auto const right = x2 > x1;
-        auto const x = x1 + (right ? 1.0 : -1.0) * 150 + (right ? 0 : 0);
+        auto const x = x1 + (x2 > x1 ? 185.0 : -90.0);
         auto const share = (x - x1) / (x2 - x1);
         if (share > 1 || share < 0) return;
         fmt::format_to(std::back_inserter(front_), "<text x='{:.1f}' y='{:.1f}' fill='{}' font-size='9' text-anchor='middle' stroke='white' stroke-width='2.5' paint-order='stroke'>{}</text>\n", x,

@@ -62,6 +62,14 @@ public:
     void stop() {
         locked([&] { stopped_ = true; });
     }
+    /// Nothing more goes wrong, but what has: a process that was killed stays so.
+    void calm() {
+        locked([&] {
+            plan_.clear();
+            stop_at_ = 0;
+            room_ = no_limit;
+        });
+    }
     bool stopped() const {
         return locked([&] { return stopped_; });
     }

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSL-1.0
+// One life of a node that shares a mailbox by multimaster: the seam between the simulation and the protocol.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/format/mailbox_operations.hpp>
+#include <mailfs/index/index.hpp>
+#include <mailfs/log/lockless_log.hpp>
+#include <mailfs/replication/multimaster.hpp>
+#include <mailfs/replication/replica_set.hpp>
+#include <mailfs/transport/sim_transport.hpp>
+
+#include "machine.hpp"
+
+#include <asio/awaitable.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace mailfs::sim {
+
+class multimaster_node {
+    using policy = multimaster<sim_transport, sim_host>;
+    using set_type = replica_set<sim_transport, sim_host>;
+    using journal_type = index<lockless_log, sim_fs, policy>;
+
+public:
+    static constexpr sim_time retry_time = 100'000;  // until a mailbox that is nowhere is looked for again
+
+    explicit multimaster_node(node_parts parts)
+        : parts_(std::move(parts)), set_(sim_transport(*parts_.network, parts_.process, parts_.host.clock()), parts_.host, options_of(parts_)),
+          journal_(parts_.fs, "box", policy(set_)) {}
+
+    asio::awaitable<void> run() {
+        parts_.process->spawn(set_.run());
+        for (bool there = false; !there;) {
+            try {
+                there = co_await open();
+            } catch (error const&) {  // of its disk
+            }
+            if (!there) co_await parts_.process->sleep(retry_time);
+        }
+    }
+    bool shows() const { return journal_.can_serve(); }
+    bool is_master() const { return journal_.role() == mailfs::detail::member_role::master; }
+    mailbox_state const& state() const { return journal_.state(); }
+    view make_view() { return journal_.make_view(); }
+    asio::awaitable<mailbox_outcome> propose(std::vector<std::byte> operations, durability wanted) {
+        bytes_view const bytes(operations);
+        co_return co_await journal_.propose(bytes, wanted);
+    }
+
+private:
+    static constexpr std::uint32_t uid_validity = 1000;
+
+    static replication_options options_of(node_parts const& parts) {
+        replication_options o;
+        o.cluster = guid::from_words(1, 2);
+        o.self = {parts.number, parts.number};
+        for (std::uint32_t n = 1; n <= parts.nodes; ++n)
+            if (n != parts.number) o.peers.push_back({n, n});
+        o.copies_in_memory = parts.copies_in_memory;
+        o.copies_on_disk = parts.copies_on_disk;
+        return o;
+    }
+    asio::awaitable<bool> open() {
+        bool const may_create = parts_.may_create();
+        if (!may_create) co_return co_await journal_.open();
+        format::mailbox_transaction first;
+        first.raise(uid_validity, 0);
+        bytes_view const bytes = first.bytes();
+        co_await journal_.create(mailbox_id, bytes);
+        co_return true;
+    }
+
+    node_parts parts_;
+    set_type set_;
+    journal_type journal_;
+};
+
+}  // namespace mailfs::sim

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "run.hpp"
+
+#include "multimaster_node.hpp"
+
+namespace mailfs::sim {
+
+run_result run(schedule const& s, run_observer* observer) { return simulation<multimaster_node>(s, observer).run(); }
+std::string violation_of(schedule const& s) { return run(s).violation; }
+
+}  // namespace mailfs::sim

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "schedule.hpp"
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+namespace mailfs::sim {
+
+std::string as_test(schedule const& s, std::string_view violation) {
+    std::string out;
+    auto at = std::back_inserter(out);
+    fmt::format_to(at, "// {}\nTEST_CASE(\"sim: seed {}\") {{\n    schedule s;\n", violation, s.seed);
+    fmt::format_to(at, "    s.seed = {};\n    s.nodes = {};\n    s.clients = {};\n    s.length_ms = {};\n", s.seed, s.nodes, s.clients, s.length_ms);
+    fmt::format_to(at, "    s.copies_in_memory = {};\n    s.copies_on_disk = {};\n", s.copies_in_memory, s.copies_on_disk);
+    if (s.clock_offset_ms != 0) fmt::format_to(at, "    s.clock_offset_ms = {};\n", s.clock_offset_ms);
+    if (s.clock_drift_ppm != 0) fmt::format_to(at, "    s.clock_drift_ppm = {};\n", s.clock_drift_ppm);
+    fmt::format_to(at, "    s.choices = {{  // at ms, what, node, other, argument, for ms\n");
+    for (auto const& c : s.choices)
+        fmt::format_to(at, "        {{{}, deed::{}, {}, {}, {}, {}}},\n", c.at_ms, name_of(c.what), c.node, c.other, c.arg, c.time_ms);
+    fmt::format_to(at, "    }};\n    CHECK(violation_of(s) == \"\");\n}}\n");
+    return out;
+}
+
+}  // namespace mailfs::sim

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: BSL-1.0
+// A schedule: a seed and a list of choices, which can be replayed, shortened and printed.
+#pragma once
+
+#include <mailfs/fs/detail/seeded_random.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mailfs::sim {
+
+/// What is done to, or by, a node. Each is whole: what begins something also says when it ends.
+enum class deed : std::uint8_t {
+    // clients
+    append,
+    append_stored,
+    add_flag,
+    remove_flag,
+    replace_flags,
+    add_keyword,
+    remove_keyword,
+    conditional,
+    expunge,
+    expunge_stored,
+    look,  ///< a client asks for news, or goes to another node and asks there
+    // network
+    cut,
+    cut_one_way,
+    isolate,
+    flap,
+    break_links,
+    stall,
+    slow_way,
+    // processes
+    crash,
+    crash_in_step,
+    crash_in_call,
+    power_cut,
+    pause,
+    long_pause,
+    // clocks
+    clock_jump,
+    clock_stands,
+    // disks
+    disk_full,
+    sync_fails,
+    append_fails,
+    slow_disk,
+    count
+};
+inline constexpr std::size_t deed_count = static_cast<std::size_t>(deed::count);
+inline constexpr std::array<std::string_view, deed_count> deed_names{
+    "append",      "append_stored", "add_flag", "remove_flag", "replace_flags", "add_keyword",   "remove_keyword", "conditional",
+    "expunge",     "expunge_stored", "look",    "cut",         "cut_one_way",   "isolate",       "flap",           "break_links",
+    "stall",       "slow_way",      "crash",    "crash_in_step", "crash_in_call", "power_cut",   "pause",          "long_pause",
+    "clock_jump",  "clock_stands",  "disk_full", "sync_fails", "append_fails",  "slow_disk",
+};
+static_assert(!deed_names.back().empty());
+constexpr std::string_view name_of(deed d) noexcept { return deed_names[static_cast<std::size_t>(d)]; }
+constexpr bool is_fault(deed d) noexcept { return d > deed::look; }
+
+struct choice {
+    std::uint32_t at_ms = 0;
+    deed what = deed::append;
+    std::uint32_t node = 1;     ///< of `look`: the client
+    std::uint32_t other = 0;
+    std::uint32_t arg = 0;      ///< whatever else is to be chosen follows from it
+    std::uint32_t time_ms = 0;  ///< how long it lasts
+    friend bool operator==(choice const&, choice const&) = default;
+};
+
+struct schedule {
+    std::uint64_t seed = 1;  ///< of all chance but the choices
+    std::uint32_t nodes = 3;
+    std::uint32_t clients = 4;
+    std::uint32_t length_ms = 10'000;
+    std::uint32_t copies_in_memory = 2, copies_on_disk = 2;
+    std::uint32_t clock_offset_ms = 0;   ///< each node's is within it
+    std::uint32_t clock_drift_ppm = 0;
+    std::vector<choice> choices;         ///< ascending by time
+};
+
+/// How much a schedule holds, before chance has its say.
+struct schedule_size {
+    std::uint32_t nodes = 0;  ///< 0: 2 to 5
+    std::uint32_t operations = 200;
+    std::uint32_t faults = 30;
+};
+
+namespace detail {
+
+class schedule_maker {
+public:
+    schedule_maker(std::uint64_t seed, schedule_size size) : chance_(seed ^ 0x7363'6865'6475'6c65U), size_(size) { made_.seed = seed; }
+
+    schedule make() {
+        auto& s = made_;
+        s.nodes = size_.nodes != 0 ? size_.nodes : 2 + pick(4);
+        s.clients = 2 + pick(5);
+        s.length_ms = 2000 + pick(one_in(8) ? 60'000 : 10'000);
+        s.copies_in_memory = one_in(4) ? 1 + pick(s.nodes) : std::min(2U, s.nodes);
+        s.copies_on_disk = one_in(4) ? 1 + pick(s.nodes) : std::min(2U, s.nodes);
+        if (one_in(2)) s.clock_offset_ms = one_in(2) ? 2000 : 3'600'000;
+        if (one_in(2)) s.clock_drift_ppm = 10'000;
+        choose_swarm();
+        auto const operations = size_.operations / 4 + pick(size_.operations);
+        for (std::uint32_t i = 0; i < operations; ++i) add_operation();
+        auto const faults = one_in(8) || faults_.empty() ? 0 : 1 + pick(size_.faults * 2);
+        for (std::uint32_t i = 0; i < faults; ++i) add_fault();
+        std::stable_sort(s.choices.begin(), s.choices.end(), [](choice const& a, choice const& b) { return a.at_ms < b.at_ms; });
+        return std::move(s);
+    }
+
+private:
+    std::uint32_t pick(std::uint32_t n) { return n == 0 ? 0 : static_cast<std::uint32_t>(chance_.up_to(n - 1)); }
+    bool one_in(std::uint32_t n) { return pick(n) == 0; }
+    std::uint32_t word() { return static_cast<std::uint32_t>(chance_() >> 32); }
+
+    // Some kinds of operations and faults, and how often each.
+    void choose_swarm() {
+        operations_ = {deed::append, deed::append, deed::look, deed::look};
+        for (auto d = std::size_t{0}; d < static_cast<std::size_t>(deed::look); ++d)
+            if (!one_in(3)) operations_.insert(operations_.end(), 1 + pick(3), static_cast<deed>(d));
+        auto const some = 1 + pick(4);
+        for (auto d = static_cast<std::size_t>(deed::cut); d < deed_count; ++d)
+            if (one_in(some)) faults_.insert(faults_.end(), 1 + pick(4), static_cast<deed>(d));
+        busy_node_ = one_in(2) ? 1 + pick(made_.nodes) : 0;
+        in_bursts_ = one_in(2);
+        burst_ms_ = pick(made_.length_ms);
+        fault_ms_ = 1U << (4 + pick(10));  // 16 ms to 8 s
+    }
+    std::uint32_t node() { return busy_node_ != 0 && !one_in(4) ? busy_node_ : 1 + pick(made_.nodes); }
+    std::uint32_t moment() {
+        if (!in_bursts_) return pick(made_.length_ms);
+        if (one_in(12)) burst_ms_ = pick(made_.length_ms);
+        return std::min(made_.length_ms - 1, burst_ms_ + pick(200));
+    }
+    void add_operation() {
+        choice c;
+        c.what = operations_[pick(static_cast<std::uint32_t>(operations_.size()))];
+        c.at_ms = moment();
+        c.node = c.what == deed::look ? pick(made_.clients) : node();
+        c.arg = word();
+        made_.choices.push_back(c);
+    }
+    void add_fault() {
+        choice c;
+        c.what = faults_[pick(static_cast<std::uint32_t>(faults_.size()))];
+        c.at_ms = moment();
+        c.node = 1 + pick(made_.nodes);
+        c.other = 1 + (c.node + pick(made_.nodes - 1)) % made_.nodes;
+        c.arg = word();
+        c.time_ms = 1 + pick(fault_ms_ * 2);
+        if (c.what == deed::long_pause) c.time_ms = 1000 + pick(60'000);
+        made_.choices.push_back(c);
+    }
+
+    mailfs::detail::seeded_random chance_;
+    schedule_size size_;
+    schedule made_;
+    std::vector<deed> operations_, faults_;
+    std::uint32_t busy_node_ = 0, burst_ms_ = 0, fault_ms_ = 0;
+    bool in_bursts_ = false;
+};
+
+}  // namespace detail
+
+/// The same for the same seed and size. A schedule in which time stands for less than its longest pause goes on until that ends.
+inline schedule make_schedule(std::uint64_t seed, schedule_size size = {}) { return detail::schedule_maker(seed, size).make(); }
+
+/// As a test that replays it.
+std::string as_test(schedule const& s, std::string_view violation);
+
+}  // namespace mailfs::sim

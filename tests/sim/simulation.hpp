@@ -1,0 +1,593 @@
+// SPDX-License-Identifier: BSL-1.0
+// Runs a schedule: machines, clients and what befalls them, with every check of replication.md's section 8 that applies.
+//
+// Node is the seam, one life of a node in one process:
+//     Node(node_parts)                            made before anything runs
+//     awaitable<void> run()                       spawned at once; makes the mailbox where it may, or opens it
+//     bool shows() const                          whether its state may be shown to clients
+//     mailbox_state const& state() const          view make_view()
+//     awaitable<mailbox_outcome> propose(std::vector<std::byte> operations, durability)
+//     bool is_master() const
+// It is destroyed when its coroutines have been.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/format/mailbox_operations.hpp>
+#include <mailfs/index/mailbox_state.hpp>
+#include <mailfs/transport/sim_network.hpp>
+#include <mailfs/transport/sim_world.hpp>
+
+#include "client.hpp"
+#include "ledger.hpp"
+#include "machine.hpp"
+#include "observations.hpp"
+#include "schedule.hpp"
+#include "violation.hpp"
+
+#include <asio/awaitable.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mailfs::sim {
+
+/// What came of a schedule.
+struct run_result {
+    std::string violation;  ///< empty: none
+    std::string rule;
+    std::uint64_t trace_hash = 0;
+    sim_time simulated = 0;
+    std::uint64_t events = 0;
+    std::array<std::uint64_t, deed_count> deeds{};  ///< that had an effect
+    std::uint64_t proposed = 0, acknowledged = 0, refused = 0, unknown = 0;
+    std::uint64_t epochs = 0, renumbered = 0, deltas = 0, fulls = 0, lost = 0;
+    sim_time settled = 0;  ///< from the end of the faults until all states were equal
+
+    void add(run_result const& r) {
+        simulated += r.simulated;
+        events += r.events;
+        for (std::size_t d = 0; d < deed_count; ++d) deeds[d] += r.deeds[d];
+        proposed += r.proposed;
+        acknowledged += r.acknowledged;
+        refused += r.refused;
+        unknown += r.unknown;
+        epochs += r.epochs;
+        renumbered += r.renumbered;
+        deltas += r.deltas;
+        fulls += r.fulls;
+        lost += r.lost;
+        settled = std::max(settled, r.settled);
+    }
+};
+
+/// Told of what a picture shows beside the network's notes.
+struct run_observer {
+    virtual ~run_observer() = default;
+    virtual void note(sim_note const& n) = 0;
+    virtual void state(sim_time when, std::uint32_t node, bool shows, bool master, position at) = 0;
+    virtual void told(sim_time when, std::uint32_t node, std::string_view what) = 0;
+};
+
+template <class Node>
+class simulation {
+public:
+    static constexpr sim_time ms = 1000;
+    static constexpr sim_time settle_max = 2000 * ms;      // R7
+    static constexpr sim_time pending_max = 5000 * ms;     // R15
+    static constexpr sim_time master_max = 1000 * ms;      // R15
+    static constexpr sim_time begin_max = 10'000 * ms;     // until all nodes have the mailbox, before anything goes wrong
+
+    explicit simulation(schedule const& s, run_observer* observer = nullptr)
+        : schedule_(s), observer_(observer), world_(s.seed), network_(world_), chance_(world_.stream(0x7369'6d)) {
+        if (observer_ != nullptr) world_.observer = [this](sim_note const& n) { observer_->note(n); };
+        auto clocks = world_.stream(0x636c'6f63'6b73);
+        for (std::uint32_t n = 1; n <= s.nodes; ++n) {
+            auto const offset = static_cast<std::int64_t>(clocks.up_to(2 * std::uint64_t{s.clock_offset_ms})) - s.clock_offset_ms;
+            auto const drift = static_cast<std::int64_t>(clocks.up_to(2 * std::uint64_t{s.clock_drift_ppm})) - s.clock_drift_ppm;
+            machines_.push_back(std::make_unique<machine<Node>>(network_, n, sim_clock(world_, offset, drift)));
+        }
+        seen_.resize(s.nodes);
+        for (std::uint32_t n = 0; n < s.clients; ++n) clients_.emplace_back(n, static_cast<client_kind>(n % 3), n % 2 == 1);
+    }
+    simulation(simulation const&) = delete;
+    simulation& operator=(simulation const&) = delete;
+    ~simulation() {
+        clients_.clear();
+        seen_.clear();
+        for (auto& m : machines_) m->crash();
+    }
+
+    run_result run() {
+        try {
+            begin();
+            act();
+            end();
+        } catch (violation const& v) {
+            result_.violation = v.what();
+            result_.rule = v.rule();
+        } catch (std::exception const& e) {
+            result_.violation = fmt::format("an exception at {} ms: {}", world_.now() / ms, e.what());
+            result_.rule = "exception";
+        }
+        count();
+        return result_;
+    }
+
+private:
+    struct seen_node {
+        std::uint64_t life = 0;
+        bool shows = false;
+        position at;
+        std::optional<view> watcher;
+        shown_messages messages;
+        announced_numbers numbers;
+        std::uint64_t died = 0;  // life that has ended and is not cleaned up
+        bool stays_down = false;
+    };
+
+    // --- the phases of a run -----------------------------------------------------------------------------------
+
+    void begin() {
+        for (auto& m : machines_) start(*m);
+        bool const ready = go_until(world_.now() + begin_max, [&] { return all_show(); });
+        require(ready, "R15", "not all nodes opened the mailbox within {} ms: {}", begin_max / ms, standing());
+        began_ = world_.now();
+    }
+    void act() {
+        for (auto const& c : schedule_.choices) world_.at(began_ + c.at_ms * ms, [this, c] { take(c); });
+        go_until(began_ + schedule_.length_ms * ms, [] { return false; });
+    }
+    void end() {
+        stop_faults();
+        auto const quiet = world_.now();
+        bool const equal = go_until(quiet + settle_max, [&] { return all_equal(); });
+        require(equal, "R7", "the nodes are not equal {} ms after the faults stopped: {}", settle_max / ms, standing());
+        result_.settled = world_.now() - quiet;
+        bool const ended = go_until(quiet + pending_max, [&] { return ledger_.pending() == 0; });
+        require(ended, "R15", "{} calls have not ended {} ms after the faults stopped", ledger_.pending(), pending_max / ms);
+        probe();
+        bool const still = go_until(world_.now() + settle_max, [&] { return all_equal(); });
+        require(still, "R7", "the nodes are not equal {} ms after the last change: {}", settle_max / ms, standing());
+        check_all();
+    }
+    // One append on each node, which must be acknowledged soon.
+    void probe() {
+        auto const first = ledger_.all().size();
+        for (auto& m : machines_) propose_append(*m, true, 0);
+        bool const ended = go_until(world_.now() + master_max, [&] { return ledger_.pending() == 0; });
+        require(ended, "R15", "after {} ms a quiet mailbox has not taken a change: {}", master_max / ms, standing());
+        for (auto n = first; n < ledger_.all().size(); ++n)
+            require(ledger_[n].what_became == fate::acknowledged, "R15", "a quiet mailbox refused a change on node {}", ledger_[n].node);
+    }
+    void check_all() {
+        auto const& truth = machines_[0]->node()->state();
+        bool const clocks_agree = schedule_.clock_offset_ms <= 2000 && result_.deeds[std::size_t(deed::clock_jump)] == 0 &&
+                                  result_.deeds[std::size_t(deed::clock_stands)] == 0;
+        ledger_.check(truth, clocks_agree);
+        for (auto& c : clients_) {
+            if (c.moves() || !c.is_connected()) go_to(c, 1 + pick(schedule_.nodes));
+            c.look();
+            c.check(truth);
+        }
+    }
+    void count() {
+        result_.trace_hash = world_.trace_hash();
+        result_.simulated = world_.now();
+        result_.events = world_.events();
+        result_.epochs = owners_.count();
+        for (auto const& s : seen_) result_.renumbered += s.messages.renumbered();
+        for (auto const& c : clients_) result_.deltas += c.deltas, result_.fulls += c.fulls;
+        for (auto const& a : ledger_.all()) {
+            ++result_.proposed;
+            result_.acknowledged += a.what_became == fate::acknowledged ? 1U : 0U;
+            result_.refused += a.what_became == fate::refused ? 1U : 0U;
+            result_.unknown += a.what_became == fate::unknown ? 1U : 0U;
+            result_.lost += a.what_became == fate::acknowledged && !a.must_be_there() ? 1U : 0U;
+        }
+    }
+
+    // --- looking at all nodes after each event -----------------------------------------------------------------
+
+    template <class Condition>
+    bool go_until(sim_time limit, Condition done) {
+        return world_.run_until(limit, [&] {
+            observe();
+            return done();
+        });
+    }
+    void observe() {
+        for (auto& m : machines_) {
+            auto& seen = seen_[m->number() - 1];
+            if (seen.died != 0) bury(*m);
+            if (!m->is_up()) continue;
+            bool const shows = m->shows();
+            if (shows != seen.shows) change_sight(*m, seen, shows);
+            if (shows && m->node()->state().stream().at != seen.at) observe(*m, seen);
+        }
+    }
+    void observe(machine<Node>& m, seen_node& seen) {
+        auto const& state = m.node()->state();
+        seen.at = state.stream().at;
+        owners_.check(seen.at.epoch, state.stream().owner);
+        positions_.check(m.number(), state);
+        seen.numbers.check(m.number(), state);
+        auto const changes = seen.watcher->refresh();
+        seen.messages.check(m.number(), *seen.watcher, changes, names_);
+        if (observer_ != nullptr) observer_->state(world_.now(), m.number(), true, m.node()->is_master(), seen.at);
+    }
+    void change_sight(machine<Node>& m, seen_node& seen, bool shows) {
+        seen.shows = shows;
+        seen.at = {};
+        if (!shows) {
+            seen.watcher.reset();
+            send_away(m.number());
+            return;
+        }
+        auto& node = *m.node();
+        ledger_.came_back(m.number(), node.state());
+        seen.watcher.emplace(node.make_view());
+        seen.messages.begin(m.number(), *seen.watcher, names_);
+    }
+    void send_away(std::uint32_t node) {
+        for (auto& c : clients_)
+            if (c.is_connected() && c.node() == node) c.disconnect();
+    }
+
+    bool all_show() const {
+        return std::all_of(machines_.begin(), machines_.end(), [](auto const& m) { return m->shows(); });
+    }
+    bool all_equal() const {
+        if (!all_show()) return false;
+        auto const& first = machines_[0]->node()->state().stream();
+        for (auto const& m : machines_)
+            if (m->node()->state().stream().at != first.at || m->node()->state().stream().chain != first.chain) return false;
+        auto const dump = machines_[0]->node()->state().dump();
+        return std::all_of(machines_.begin(), machines_.end(), [&](auto const& m) { return m->node()->state().dump() == dump; });
+    }
+    std::string standing() const {
+        std::string out;
+        for (auto const& m : machines_) {
+            out += fmt::format(" node {} ", m->number());
+            if (!m->shows()) out += m->is_up() ? "shows nothing;" : "is down;";
+            else out += fmt::format("at {} chain {:x}{};", text_of(m->node()->state().stream().at), m->node()->state().stream().chain, m->node()->is_master() ? " master" : "");
+        }
+        return out;
+    }
+
+    // --- lives -------------------------------------------------------------------------------------------------
+
+    void start(machine<Node>& m) {
+        if (m.is_up()) return;
+        if (seen_[m.number() - 1].died != 0) bury(m);
+        node_parts parts{.host = sim_host(world_, m.clock(), m.number()), .fs = sim_fs(nullptr, m.pace, faulty_fs<>())};
+        parts.nodes = schedule_.nodes;
+        parts.copies_in_memory = schedule_.copies_in_memory;
+        parts.copies_on_disk = schedule_.copies_on_disk;
+        parts.may_create = [this, number = m.number()] { return number == 1 && began_ == 0; };
+        auto const life = m.lives() + 1;
+        m.start(std::move(parts), [this, number = m.number(), life] {
+            seen_[number - 1].died = life;
+            world_.after(0, [this, number, life] {
+                if (seen_[number - 1].died == life) bury(*machines_[number - 1]);
+            });
+        });
+        tell(m.number(), "starts");
+    }
+    // After its process has died: what is left of it goes, and its callers know nothing.
+    void bury(machine<Node>& m) {
+        auto& seen = seen_[m.number() - 1];
+        seen.died = 0;
+        seen.shows = false;
+        seen.at = {};
+        seen.watcher.reset();
+        send_away(m.number());
+        for (std::size_t n = 0; n < ledger_.all().size(); ++n)
+            if (auto& a = ledger_[n]; a.node == m.number() && a.what_became == fate::pending) finish(a, fate::unknown);
+        if (!m.is_up()) m.crash();
+        if (observer_ != nullptr) observer_->state(world_.now(), m.number(), false, false, {});
+        tell(m.number(), "is down");
+    }
+    void crash(std::uint32_t number, bool power, std::uint32_t arg) {
+        auto& m = at(number);
+        if (!m.is_up()) return;
+        seen_[number - 1].watcher.reset();
+        send_away(number);
+        if (power) m.cut_power(static_cast<power_cut>(arg % (static_cast<std::uint32_t>(power_cut::any) + 1)), arg);
+        else m.crash();
+        bury(m);
+    }
+    void start_later(std::uint32_t number, std::uint64_t after_ms) {
+        world_.after(after_ms * ms, [this, number] {
+            if (!seen_[number - 1].stays_down) start(at(number));
+        });
+    }
+    void stop_faults() {
+        for (auto& undo : std::exchange(undo_, {})) undo.second();
+        for (auto& m : machines_) {
+            if (seen_[m->number() - 1].died != 0) bury(*m);
+            start(*m);
+            m->process().kill_after_steps(0);
+            m->faults().calm();
+        }
+        network_.set_delay(50, 500);
+    }
+    // Undone after that time, or when the faults stop.
+    void undo_after(std::uint64_t time_ms, std::function<void()> undo) {
+        auto const number = ++undos_;
+        undo_.emplace(number, std::move(undo));
+        world_.after(time_ms * ms, [this, number] {
+            auto const found = undo_.extract(number);
+            if (found) found.mapped()();
+        });
+    }
+
+    // --- choices -----------------------------------------------------------------------------------------------
+
+    std::uint32_t pick(std::uint64_t n) { return static_cast<std::uint32_t>(chance_.up_to(n - 1)); }
+    machine<Node>& at(std::uint32_t number) { return *machines_[(number - 1) % machines_.size()]; }
+
+    void take(choice const& c) {
+        bool const done = is_fault(c.what) ? take_fault(c) : c.what == deed::look ? look(c) : operate(c);
+        if (done) ++result_.deeds[static_cast<std::size_t>(c.what)];
+        if (done && is_fault(c.what)) tell(c.node, name_of(c.what));
+        observe();
+    }
+    void tell(std::uint32_t node, std::string_view what) {
+        if (observer_ != nullptr) observer_->told(world_.now(), node, what);
+    }
+
+    bool take_fault(choice const& c) {
+        auto& m = at(c.node);
+        switch (c.what) {
+            case deed::cut: return cut(c.node, c.other, true, c.time_ms);
+            case deed::cut_one_way: return cut(c.node, c.other, false, c.time_ms);
+            case deed::isolate:
+                for (std::uint32_t n = 1; n <= schedule_.nodes; ++n)
+                    if (n != c.node) cut(c.node, n, true, c.time_ms);
+                return true;
+            case deed::flap:
+                for (std::uint64_t t = 0; t < 8; ++t)
+                    world_.after(t * c.time_ms * ms / 4, [this, c] { cut(c.node, c.other, true, c.time_ms / 8 + 1); });
+                return true;
+            case deed::break_links: return network_.break_connections(c.node, c.other) > 0;
+            case deed::stall: return network_.stall_connections(c.node, c.other, c.time_ms * ms / 2, c.time_ms * ms) > 0;
+            case deed::slow_way:
+                network_.set_delay(c.node, c.other, 100, 1000 + c.arg % 200'000);
+                undo_after(c.time_ms, [this, c] { network_.set_delay(c.node, c.other, 50, 500); });
+                return true;
+            case deed::crash:
+            case deed::power_cut:
+                if (!m.is_up()) return false;
+                crash(c.node, c.what == deed::power_cut, c.arg);
+                start_later(c.node, c.time_ms);
+                return true;
+            case deed::crash_in_step:
+                if (!m.is_up()) return false;
+                m.process().kill_after_steps(1 + c.arg % 100);
+                restart_when_dead(c);
+                return true;
+            case deed::crash_in_call:
+                if (!m.is_up()) return false;
+                m.faults().stop_at(m.faults().calls() + 1 + c.arg % 20, c.arg);
+                restart_when_dead(c);
+                return true;
+            case deed::pause:
+            case deed::long_pause: return pause(m, c.time_ms);
+            case deed::clock_jump: {
+                auto clock = m.clock();
+                clock.jump(static_cast<std::int64_t>(c.arg % 7'200'000) - 3'600'000);
+                return true;
+            }
+            case deed::clock_stands: {
+                auto clock = m.clock();
+                clock.stand_still();
+                undo_after(c.time_ms, [clock]() mutable { clock.go_on(); });
+                return true;
+            }
+            case deed::disk_full:
+                if (!m.is_up()) return false;
+                m.faults().disk_full_after(c.arg % 2000);
+                undo_after(c.time_ms, [this, n = c.node] {
+                    if (at(n).is_up()) at(n).faults().disk_has_room();
+                });
+                return true;
+            case deed::sync_fails:
+                if (!m.is_up()) return false;
+                m.faults().fail(fs_verb::sync, 1 + c.arg % 4);
+                return true;
+            case deed::append_fails:
+                if (!m.is_up()) return false;
+                if (c.arg % 2 == 0) m.faults().fail(fs_verb::append, 1 + c.arg % 8);
+                else m.faults().tear(1 + c.arg % 8, c.arg / 8 % 200, errc::io);
+                return true;
+            case deed::slow_disk:
+                m.pace->sync_max = 1000 + c.arg % 300'000;
+                m.pace->append_max = c.arg % 20'000;
+                undo_after(c.time_ms, [pace = m.pace] { *pace = disk_pace(pace->chance); });
+                return true;
+            default: return false;
+        }
+    }
+    bool cut(std::uint32_t a, std::uint32_t b, bool both, std::uint64_t time_ms) {
+        network_.cut(a, b);
+        if (both) network_.cut(b, a);
+        undo_after(time_ms, [this, a, b, both] {
+            network_.heal(a, b);
+            if (both) network_.heal(b, a);
+        });
+        return true;
+    }
+    bool pause(machine<Node>& m, std::uint64_t time_ms) {
+        if (!m.is_up() || m.process().paused()) return false;
+        m.process().pause();
+        undo_after(time_ms, [weak = m.process().weak_from_this()] {
+            if (auto const p = weak.lock()) p->go_on();
+        });
+        return true;
+    }
+    void restart_when_dead(choice const& c) {
+        auto const life = at(c.node).lives();
+        world_.after(c.time_ms * ms, [this, c, life] {
+            if (at(c.node).lives() != life) return;
+            if (at(c.node).is_up()) restart_when_dead(c);
+            else start(at(c.node));
+        });
+    }
+
+    // --- clients -----------------------------------------------------------------------------------------------
+
+    bool look(choice const& c) {
+        auto& who = clients_[c.node % clients_.size()];
+        if (who.moves() && c.arg % 4 == 0) who.disconnect();
+        if (!who.is_connected()) return go_to(who, who.moves() ? 1 + c.arg / 4 % schedule_.nodes : 1 + who.number() % schedule_.nodes);
+        who.look();
+        return true;
+    }
+    bool go_to(client& who, std::uint32_t node) {
+        auto& m = at(node);
+        if (!m.shows() || m.process().paused()) return false;
+        who.disconnect();
+        who.connect(node, m.node()->make_view());
+        return true;
+    }
+
+    bool operate(choice const& c) {
+        auto& m = at(c.node);
+        if (!m.shows() || m.process().paused()) return false;
+        if (c.what == deed::append || c.what == deed::append_stored) {
+            propose_append(m, c.what == deed::append_stored, c.arg);
+            return true;
+        }
+        return propose_on_message(m, c);
+    }
+    void propose_append(machine<Node>& m, bool stored, std::uint32_t arg) {
+        attempt a;
+        a.what = attempt::kind::append;
+        a.message = guid::from_words(++messages_, chance_());
+        a.flags = arg & static_cast<std::uint32_t>(all_flags) & (arg >> 8);
+        a.stored = stored;
+        message_entry entry;
+        entry.id = a.message;
+        entry.size = arg % 1000;
+        entry.received_ms = sim_clock::world_began_ms;
+        entry.flags = static_cast<flag>(a.flags);
+        format::mailbox_transaction t;
+        t.append(entry);
+        propose(m, std::move(a), t);
+    }
+    bool propose_on_message(machine<Node>& m, choice const& c) {
+        auto const& state = m.node()->state();
+        if (state.counters().messages == 0) return false;
+        auto wanted = c.arg % state.counters().messages;
+        attempt a;
+        modseq_t modseq = 0;
+        state.for_each(1, uid_max, [&](std::size_t row) {
+            if (wanted-- != 0) return;
+            a.uid = state.rows().uid[row];
+            a.message = state.rows().id[row];
+            modseq = state.rows().modseq[row];
+        });
+        auto const uid = uid_set::one(a.uid);
+        auto const bits = c.arg >> 8;
+        format::mailbox_transaction t;
+        flag_change change;
+        a.known = ledger_.known_to(state, a.message);
+        switch (c.what) {
+            case deed::expunge:
+            case deed::expunge_stored:
+                a.what = attempt::kind::expunge;
+                a.stored = c.what == deed::expunge_stored;
+                t.expunge(uid, false);
+                break;
+            case deed::replace_flags:
+                a.what = attempt::kind::replace;
+                change.mode = flag_mode::replace;
+                a.flags = bits & all_registers;
+                break;
+            case deed::add_keyword:
+            case deed::remove_keyword:
+                a.what = c.what == deed::add_keyword ? attempt::kind::add : attempt::kind::remove;
+                a.flags = 1U << (5 + bits % 2);
+                break;
+            default:
+                a.what = c.what == deed::remove_flag ? attempt::kind::remove : attempt::kind::add;
+                a.flags = 1U << bits % 5;
+                break;
+        }
+        if (a.what != attempt::kind::expunge) {
+            if (a.what != attempt::kind::replace) change.mode = a.what == attempt::kind::add ? flag_mode::add : flag_mode::remove;
+            change.flags = static_cast<flag>(a.flags & static_cast<std::uint32_t>(all_flags));
+            for (std::uint32_t k = 0; k < 2; ++k)
+                if (((a.flags >> (5 + k)) & 1) != 0) change.keywords.emplace_back(keyword_names[k]);
+            if (c.what == deed::conditional) {
+                a.conditional = true;
+                change.unchanged_since = bits % 3 == 0 && modseq > 0 ? modseq - 1 : modseq;
+            }
+            t.change_flags(uid, change);
+        }
+        propose(m, std::move(a), t);
+        return true;
+    }
+    void propose(machine<Node>& m, attempt made, format::mailbox_transaction const& t) {
+        made.node = m.number();
+        made.began = world_.now();
+        auto& a = ledger_.begin(std::move(made));
+        std::vector<std::byte> bytes(t.bytes().begin(), t.bytes().end());
+        auto const wanted = a.stored ? durability::stored : durability::none;
+        m.process().spawn(call(this, m.node(), a.number, std::move(bytes), wanted));
+    }
+    static asio::awaitable<void> call(simulation* self, Node* node, std::size_t number, std::vector<std::byte> bytes, durability wanted) {
+        std::optional<mailbox_outcome> outcome;
+        fate came = fate::unknown;
+        try {
+            outcome.emplace(co_await node->propose(std::move(bytes), wanted));
+        } catch (error const& e) {
+            if (e.code() == errc::busy) came = fate::refused;
+        }
+        auto& a = self->ledger_[number];
+        if (outcome) self->acknowledge(a, *outcome);
+        else self->finish(a, came);
+    }
+    void finish(attempt& a, fate came) {
+        a.what_became = came;
+        a.ended = world_.now();
+        world_.note(sim_note::kind::other, a.node, static_cast<std::uint32_t>(came), a.number);
+    }
+    void acknowledge(attempt& a, mailbox_outcome const& o) {
+        a.at = o.at;
+        a.effective = a.what == attempt::kind::append ? o.appended > 0 : a.what == attempt::kind::expunge ? o.expunged.contains(a.uid) : o.changed.contains(a.uid);
+        for (auto& m : machines_)
+            if (m->is_up() && contains(m->node()->state().stream().history(), o.at)) a.holders.insert(m->number());
+        auto const wanted = std::min<std::size_t>(schedule_.copies_in_memory, 1);
+        require(a.holders.size() >= wanted, "R5", "attempt {} on node {} was acknowledged at {}, and nobody has it", a.number, a.node, text_of(o.at));
+        finish(a, fate::acknowledged);
+    }
+
+    schedule schedule_;
+    run_observer* observer_;
+    sim_world world_;
+    sim_network network_;
+    mailfs::detail::seeded_random chance_;
+    sim_time began_ = 0;
+    epoch_owners owners_;
+    positions positions_;
+    uid_names names_;
+    ledger ledger_;
+    std::uint64_t messages_ = 0, undos_ = 0;
+    std::map<std::uint64_t, std::function<void()>> undo_;
+    run_result result_;
+    std::vector<std::unique_ptr<machine<Node>>> machines_;
+    std::vector<seen_node> seen_;
+    std::vector<client> clients_;
+};
+
+}  // namespace mailfs::sim
