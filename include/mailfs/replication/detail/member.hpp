@@ -109,6 +109,8 @@ public:
     }
     /// Everything that waits ends with `why`.
     void stop(errc why) {
+        for (auto const& [node, p] : peers_)
+            if (p.up) io_->send(node, format::peer_close{});
         role_ = member_role::closed;
         serves_ = false;
         for (auto& c : calls_.all())
@@ -764,7 +766,10 @@ private:
     void on(std::uint32_t node, peer&, format::peer_who const&) { announce_to(node); }
     void on(std::uint32_t node, peer& p, format::peer_close const&) {
         p.forget();
+        progress_is_news_ = below_.drop(node) || progress_is_news_;
+        if (fold_.from == node && !fold_.branch) fold_ = {};
         if (upstream_ == node) leave_upstream();
+        if (who_.erase(node) > 0 && who_.empty() && who_due_ != 0) conclude_who();
         reconsider();
     }
 

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <mailfs/replication/multimaster.hpp>
+
+#include <mailfs/fs/faulty_fs.hpp>
+#include <mailfs/host/sim_host.hpp>
+#include <mailfs/index/index.hpp>
+#include <mailfs/log/lockless_log.hpp>
+#include <mailfs/transport/sim_transport.hpp>
+
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+using namespace mailfs;
+
+namespace {
+
+using policy = multimaster<sim_transport, sim_host>;
+using set_type = replica_set<sim_transport, sim_host>;
+using box = mailfs::index<lockless_log, faulty_fs<>, policy>;
+
+constexpr sim_time ms = 1000, second = 1000 * ms;
+guid const object = guid::from_words(7, 7);
+
+/// One machine: its disk outlives its processes.
+struct machine {
+    machine(sim_world& w, sim_network& n, std::uint32_t number, std::uint32_t of) : world(w), network(n), host(w, sim_clock(w), number) {
+        options.cluster = guid::from_words(1, 1);
+        options.self = {number, number};
+        for (std::uint32_t p = 1; p <= of; ++p)
+            if (p != number) options.peers.push_back({p, p});
+    }
+    void start() {
+        process = sim_process::start(world, options.self.node);
+        network.come_up(options.self.node);
+        transport.emplace(network, process, sim_clock(world));
+        set = std::make_unique<set_type>(*transport, host, options);
+        mail = std::make_unique<box>(disk, "box", policy(*set));
+        process->spawn(set->run());
+    }
+    void open() {
+        process->spawn([](machine& m) -> asio::awaitable<void> { m.opened = co_await m.mail->open(); }(*this), [](std::exception_ptr) {});
+    }
+    void make() {
+        process->spawn([](machine& m) -> asio::awaitable<void> {
+            format::mailbox_transaction t;
+            t.raise(77, 1);
+            auto const bytes = t.bytes();
+            m.opened = co_await m.mail->create(object, bytes);
+        }(*this));
+    }
+    void kill() {
+        process->kill();
+        mail.reset();
+        set.reset();
+        transport.reset();
+        process.reset();
+        opened.reset();
+    }
+    mailbox_state const& state() const { return mail->state(); }
+    position at() const { return state().stream().at; }
+
+    sim_world& world;
+    sim_network& network;
+    sim_host host;
+    faulty_fs<> disk;
+    replication_options options;
+    std::shared_ptr<sim_process> process;
+    std::optional<sim_transport> transport;
+    std::unique_ptr<set_type> set;
+    std::unique_ptr<box> mail;
+    std::optional<bool> opened;
+};
+
+struct result {
+    bool done = false;
+    std::string error;
+    mailbox_outcome outcome;
+};
+
+struct cluster {
+    explicit cluster(std::uint32_t nodes, std::uint64_t seed = 1) : world(seed), network(world) {
+        network.set_delay(100, 300);
+        for (std::uint32_t n = 1; n <= nodes; ++n) machines.push_back(std::make_unique<machine>(world, network, n, nodes));
+        for (auto& m : machines) m->start();
+    }
+    ~cluster() {
+        for (auto& m : machines)
+            if (m->process) m->kill();
+    }
+    machine& operator[](std::uint32_t n) { return *machines[n - 1]; }
+    bool run(std::function<bool()> until, sim_time limit = 10 * second) { return world.run_until(world.now() + limit, until); }
+
+    std::shared_ptr<result> propose(std::uint32_t node, format::mailbox_transaction const& t, durability d = durability::none) {
+        auto const r = std::make_shared<result>();
+        auto const bytes = t.bytes();
+        std::vector<std::byte> const copy(bytes.begin(), bytes.end());
+        (*this)[node].process->spawn([](machine& m, std::vector<std::byte> operations, durability wanted, std::shared_ptr<result> out) -> asio::awaitable<void> {
+            try {
+                out->outcome = co_await m.mail->propose(operations, wanted);
+            } catch (std::exception const& e) {
+                out->error = e.what();
+            }
+            out->done = true;
+        }((*this)[node], copy, d, r));
+        return r;
+    }
+    std::shared_ptr<result> append(std::uint32_t node, std::uint64_t number, durability d = durability::stored) {
+        format::mailbox_transaction t;
+        message_entry m;
+        m.id = guid::from_words(number, number);
+        m.size = 10;
+        t.append(m);
+        return propose(node, t, d);
+    }
+    bool all_equal() {
+        auto const first = machines.front()->state().dump();
+        for (auto& m : machines)
+            if (m->state().dump() != first) return false;
+        return true;
+    }
+    std::string tell() {
+        std::string out;
+        for (auto& m : machines) {
+            if (!m->mail) continue;
+            auto const& st = m->state().stream();
+            out += "\n  node " + std::to_string(m->options.self.node) + " role " + std::to_string(int(m->mail->role())) + " serves " +
+                   std::to_string(m->mail->can_serve()) + " messages " + std::to_string(m->state().counters().messages) + " uid_next " +
+                   std::to_string(m->state().uid_next()) + " history";
+            for (auto const& e : st.history()) out += " " + std::to_string(e.epoch) + ":" + std::to_string(e.n);
+            try {
+                if (m->mail->failure()) std::rethrow_exception(m->mail->failure());
+            } catch (std::exception const& e) {
+                out += std::string(" failure ") + e.what();
+            }
+        }
+        return out;
+    }
+    bool all_open() {
+        for (auto& m : machines)
+            if (!m->opened || !*m->opened) return false;
+        return true;
+    }
+    void open_all() {
+        (*this)[1].make();
+        REQUIRE(run([&] { return (*this)[1].opened.has_value(); }));
+        REQUIRE(*(*this)[1].opened);
+        for (std::size_t n = 2; n <= machines.size(); ++n) (*this)[static_cast<std::uint32_t>(n)].open();
+        REQUIRE(run([&] { return all_open(); }));
+    }
+
+    sim_world world;
+    sim_network network;
+    std::vector<std::unique_ptr<machine>> machines;
+};
+
+format::mailbox_transaction flags(uid_t uid, flag f) {
+    format::mailbox_transaction t;
+    t.change_flags(uid_set::one(uid), {flag_mode::add, f, {}, {}});
+    return t;
+}
+
+}  // namespace
+
+TEST_CASE("multimaster: a mailbox made on one node opens on the others, and all hold the same state") {
+    cluster c(3);
+    c.open_all();
+    auto const a = c.append(1, 1), b = c.append(2, 2), d = c.append(3, 3);
+    REQUIRE(c.run([&] { return a->done && b->done && d->done; }));
+    CHECK(a->error == "");
+    CHECK(b->error == "");
+    CHECK(d->error == "");
+    CHECK(a->outcome.first_uid != b->outcome.first_uid);
+    CHECK(a->outcome.appended == 1);
+    auto const f = c.propose(2, flags(b->outcome.first_uid, flag::seen));
+    REQUIRE(c.run([&] { return f->done; }));
+    CHECK(f->outcome.changed.contains(b->outcome.first_uid));
+    CHECK(c.run([&] { return c.all_equal(); }, 2 * second));
+    CHECK(c[1].state().counters().messages == 3);
+    CHECK(c[3].mail->role() == detail::member_role::member);
+}
+
+TEST_CASE("multimaster: when the master dies another takes its place, and nothing acknowledged is lost") {
+    cluster c(3);
+    c.open_all();
+    auto const a = c.append(2, 1);
+    REQUIRE(c.run([&] { return a->done; }));
+    c[1].kill();
+    auto const b = c.append(2, 2), d = c.append(3, 3);
+    REQUIRE(c.run([&] { return b->done && d->done; }, 5 * second));
+    CHECK(b->error == "");
+    CHECK(d->error == "");
+    c[1].start();
+    c[1].open();
+    REQUIRE(c.run([&] { return c.all_open(); }));
+    CHECK_MESSAGE(c.run([&] { return c.all_equal(); }, 2 * second), c.tell());
+    CHECK(c[1].state().counters().messages == 3);
+}
+
+TEST_CASE("multimaster: both sides of a split go on, and are folded into one") {
+    cluster c(2);
+    c.open_all();
+    auto const a = c.append(1, 1);
+    REQUIRE(c.run([&] { return a->done; }));
+    REQUIRE(c.run([&] { return c.all_equal(); }));
+    c.network.cut(1, 2);
+    c.network.cut(2, 1);
+    c.world.run_for(second);
+    auto const b = c.append(1, 2), d = c.append(2, 3);
+    REQUIRE(c.run([&] { return b->done && d->done; }));
+    CHECK(b->error == "");
+    CHECK(d->error == "");
+    CHECK(!c.all_equal());
+    c.network.heal(1, 2);
+    c.network.heal(2, 1);
+    CHECK_MESSAGE(c.run([&] { return c.all_equal(); }, 5 * second), c.tell());
+    CHECK(c[1].state().counters().messages == 3);
+}
+
+TEST_CASE("multimaster: alone a node serves from its own disk after two seconds, and what it acknowledges is there after a power cut") {
+    cluster c(3);
+    c.open_all();
+    auto const a = c.append(1, 1);
+    REQUIRE(c.run([&] { return a->done; }));
+    c[2].kill();
+    c[3].kill();
+    c.world.run_for(second);
+    auto const b = c.append(1, 2, durability::none);
+    REQUIRE(c.run([&] { return b->done; }));
+    CHECK(b->error == "");
+    c[1].disk = faulty_fs<>(c[1].disk.after(power_cut::lose_all, 1));
+    c[1].kill();
+    c[1].host.boot_again();
+    auto const begun = c.world.now();
+    c[1].start();
+    c[1].open();
+    REQUIRE(c.run([&] { return c[1].opened.has_value(); }));
+    CHECK(*c[1].opened);
+    CHECK(c.world.now() - begun < 3 * second);
+    CHECK(c[1].state().counters().messages == 2);
+}
+
+TEST_CASE("multimaster: neither UIDNEXT nor HIGHESTMODSEQ falls when a node is started again, though it lost what it showed") {
+    cluster c(2);
+    c.open_all();
+    auto const a = c.append(1, 1);
+    REQUIRE(c.run([&] { return a->done; }));
+    c.network.cut(1, 2);
+    c.network.cut(2, 1);
+    c.world.run_for(second);
+    for (std::uint64_t n = 10; n < 20; ++n) {  // shown by node 1, on no disk but its own
+        auto const r = c.append(1, n, durability::none);
+        REQUIRE(c.run([&] { return r->done; }));
+    }
+    auto const uid_next = c[1].state().uid_next();
+    auto const modseq = c[1].state().highest_modseq();
+    c[1].disk = faulty_fs<>(c[1].disk.after(power_cut::lose_all, 1));
+    c[1].kill();
+    c[1].host.boot_again();
+    c.network.heal(1, 2);
+    c.network.heal(2, 1);
+    c[1].start();
+    c[1].open();
+    REQUIRE(c.run([&] { return c.all_open(); }));
+    CHECK(c[1].state().uid_next() >= uid_next);
+    CHECK(c[1].state().highest_modseq() > modseq);
+    auto const r = c.append(2, 30);
+    REQUIRE(c.run([&] { return r->done; }));
+    CHECK(r->outcome.first_uid >= uid_next);
+}
+
+TEST_CASE("multimaster: a node without a link to the master follows by way of another") {
+    cluster c(3);
+    c.open_all();
+    c.network.cut(1, 3);
+    c.network.cut(3, 1);
+    c.world.run_for(3 * second);
+    auto const a = c.append(3, 1), b = c.append(1, 2), d = c.append(2, 3);
+    REQUIRE(c.run([&] { return a->done && b->done && d->done; }));
+    CHECK(a->error == "");
+    CHECK(b->error == "");
+    CHECK(d->error == "");
+    CHECK_MESSAGE(c.run([&] { return c.all_equal(); }, 3 * second), c.tell());
+    int masters = 0;
+    for (auto& m : c.machines) masters += m->mail->role() == detail::member_role::master ? 1 : 0;
+    CHECK_MESSAGE(masters == 1, c.tell());
+}
+
+TEST_CASE("multimaster: mastership follows use, and no UID is left out by that") {
+    cluster c(3);
+    c.open_all();
+    std::uint64_t number = 0;
+    auto const begun = c.world.now();
+    while (c[3].mail->role() != detail::member_role::master && c.world.now() - begun < 30 * second) {
+        auto const r = c.append(3, ++number, durability::none);
+        REQUIRE(c.run([&] { return r->done; }));
+        CHECK(r->error == "");
+        c.world.run_for(100 * ms);
+    }
+    CHECK_MESSAGE(c[3].mail->role() == detail::member_role::master, c.tell());
+    CHECK(c[3].state().counters().messages == number);
+    CHECK(c.run([&] { return c.all_equal(); }, 2 * second));
+}
+
+TEST_CASE("multimaster: a disk that fails ends a master's reign, and the node comes back") {
+    cluster c(3);
+    c.open_all();
+    auto const a = c.append(1, 1);
+    REQUIRE(c.run([&] { return a->done; }));
+    auto faulty = c[1].disk;
+    faulty.faults().disk_full_after(0);
+    auto const b = c.append(2, 2), d = c.append(3, 3);
+    REQUIRE(c.run([&] { return b->done && d->done; }));
+    CHECK(b->error == "");
+    CHECK(d->error == "");
+    faulty.faults().disk_has_room();
+    CHECK_MESSAGE(c.run([&] { return c[1].mail->can_serve() && c.all_equal(); }, 8 * second), c.tell());
+    CHECK(c[1].state().counters().messages == 3);
+}
+
+TEST_CASE("multimaster: what is kept for a fold goes once every node has it") {
+    cluster c(2);
+    c.open_all();
+    auto const a = c.append(1, 1);
+    REQUIRE(c.run([&] { return a->done; }));
+    auto const f = c.propose(2, flags(a->outcome.first_uid, flag::seen));
+    REQUIRE(c.run([&] { return f->done; }));
+    CHECK(c[1].state().is_unsettled());
+    CHECK(c.run([&] { return !c[1].state().is_unsettled() && !c[2].state().is_unsettled(); }, 5 * second));
+    auto const at = c[1].at();
+    c.world.run_for(10 * second);
+    CHECK(c[1].at() == at);  // a quiet mailbox stays quiet
+}
+
+TEST_CASE("multimaster: a state of many pieces reaches a node that has none") {
+    cluster c(2);
+    c[1].make();
+    REQUIRE(c.run([&] { return c[1].opened.has_value(); }));
+    for (std::uint64_t n = 0; n < 20; ++n) {
+        format::mailbox_transaction t;
+        for (std::uint64_t k = 0; k < 200; ++k) {
+            message_entry m;
+            m.id = guid::from_words(n, k);
+            t.append(m);
+        }
+        auto const r = c.propose(1, t);
+        REQUIRE(c.run([&] { return r->done; }));
+        CHECK(r->outcome.appended == 200);
+    }
+    CHECK(c[1].state().dump().size() > 3 * detail::member<mailbox_state>::piece_size);
+    c[2].open();
+    REQUIRE(c.run([&] { return c.all_open(); }));
+    CHECK(c.all_equal());
+}
+
+TEST_CASE("multimaster: calls end when the journal is closed, or after five seconds") {
+    cluster c(2);
+    c.open_all();
+    c.network.cut(1, 2);
+    c.network.cut(2, 1);
+    auto const a = c.append(2, 1);  // the silence has not been noticed
+    c[2].mail->close();
+    REQUIRE(c.run([&] { return a->done; }));
+    CHECK(a->error.find("closed") != std::string::npos);
+    auto const b = c.append(2, 2);
+    REQUIRE(c.run([&] { return b->done; }));
+    CHECK(b->error.find("not open") != std::string::npos);
+}
