@@ -185,7 +185,8 @@ public:
 
     void dial(std::shared_ptr<detail::sim_attempt> const& attempt, std::uint32_t to) {
         auto const from = attempt->process->node();
-        world_.after(delay(from, to), [this, attempt, from, to] { arrive(attempt, from, to); });
+        auto const until = world_.now() + connect_time_max / 6 + chance_.up_to(connect_time_max);
+        world_.after(delay(from, to), [this, attempt, from, to, until] { arrive(attempt, from, to, until); });
     }
 
     std::size_t room(connection const& c, std::size_t side) const noexcept { return window_size - c.pipe[side].used; }
@@ -252,8 +253,14 @@ private:
     }
 
     // --- connecting ----------------------------------------------------------------------------------------------
-    void arrive(std::shared_ptr<detail::sim_attempt> const& attempt, std::uint32_t from, std::uint32_t to) {
-        if (is_cut(from, to) || is_cut(to, from) || !is_up(to)) return fail_after(attempt, connect_time_max / 6 + chance_.up_to(connect_time_max));
+    // What gets no answer is tried again until that time.
+    void arrive(std::shared_ptr<detail::sim_attempt> const& attempt, std::uint32_t from, std::uint32_t to, sim_time until) {
+        if (attempt->given_up || !attempt->process->alive()) return;
+        if (is_cut(from, to) || is_cut(to, from) || !is_up(to)) {
+            if (world_.now() >= until) return fail_after(attempt, 0);
+            world_.after(retry_max / 4 + chance_.up_to(retry_max), [this, attempt, from, to, until] { arrive(attempt, from, to, until); });
+            return;
+        }
         auto const endpoint = endpoints_[to].lock();
         bool const listens = endpoint && endpoint->process->alive() && !endpoint->stopped;
         if (!listens || endpoint->backlog.size() == detail::sim_endpoint::backlog_max) {
@@ -269,8 +276,7 @@ private:
         world_.note(sim_note::kind::connected, from, to, c->number);
         endpoint->backlog.push_back(c);
         endpoint->process->wake(std::exchange(endpoint->acceptor, 0));
-        if (attempt->process->alive()) own(c, 0, attempt->process);
-        else die(c, 0);
+        own(c, 0, attempt->process);
         world_.after(delay(to, from), [this, attempt, c] {
             if (attempt->given_up) return close(c, 0);
             attempt->made = c;
