@@ -209,6 +209,12 @@ TEST_CASE("peer links: a peer that comes late, goes and comes again is found eac
     net.run_for(1100);
     CHECK(a.said == "up 2; down 2; up 2; ");
     CHECK(a.links.hello_of(2)->incarnation == 500);
+    net.cut(1, 2);  // who was proven is not waited for as long as who was away
+    net.run_for(310);
+    CHECK_FALSE(a.links.is_up(2));
+    net.heal();
+    net.run_for(80);
+    CHECK(a.links.is_up(2));
 }
 
 TEST_CASE("peer links: a direction that is lost takes the link down on both sides within the time of silence") {
