@@ -416,6 +416,7 @@ private:
     }
     void ask_upstream(bool snapshot) {
         asked_at_ = now();
+        is_at_upstreams_end_ = false;
         transfer_ = {};
         auto from = stream().at;
         if (mutated(mutant::catch_up_from_wrong_position) && from.n > 0) --from.n;
@@ -457,8 +458,11 @@ private:
         }));
     }
     void arm_claim() {
-        if (!has_looked()) return;
-        claim_due_ = now() + 1 + rank() * options_.rank_ms;
+        if (!has_looked() && !has_met_state()) return;
+        claim_due_ = now() + (has_looked() ? 1 : options_.patience_ms) + rank() * options_.rank_ms;
+    }
+    bool has_met_state() const noexcept {
+        return std::any_of(peers_.begin(), peers_.end(), [](auto const& p) { return p.second.told && p.second.told->object != guid{}; });
     }
     void ask_who() {
         claim_due_ = 0;
