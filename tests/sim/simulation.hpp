@@ -153,6 +153,7 @@ private:
         require(equal, "R7", "the nodes are not equal {} ms after the faults stopped: {}", settle_max / ms, standing());
         result_.settled = world_.now() - quiet;
         bool const ended = go_until(quiet + pending_max, [&] { return ledger_.pending() == 0; });
+        go_until(quiet + settle_max, [] { return false; });  // that they were equal says nothing of their links
         require(ended, "R15", "{} calls have not ended {} ms after the faults stopped", ledger_.pending(), pending_max / ms);
         probe();
         bool const still = go_until(world_.now() + settle_max, [&] { return all_equal(); });
