@@ -312,6 +312,7 @@ private:
         });
     }
     void stop_faults() {
+        stopped_ = true;
         for (auto& undo : std::exchange(undo_, {})) undo.second();
         for (auto& m : machines_) {
             if (seen_[m->number() - 1].died != 0) bury(*m);
@@ -320,6 +321,7 @@ private:
             m->faults().calm();
         }
         network_.set_delay(50, 500);
+        network_.end_stalls();
     }
     // Undone after that time, or when the faults stop.
     void undo_after(std::uint64_t time_ms, std::function<void()> undo) {
@@ -419,6 +421,7 @@ private:
         }
     }
     bool cut(std::uint32_t a, std::uint32_t b, bool both, std::uint64_t time_ms) {
+        if (stopped_) return false;  // the rest of a flapping link
         network_.cut(a, b);
         if (both) network_.cut(b, a);
         undo_after(time_ms, [this, a, b, both] {
@@ -579,6 +582,7 @@ private:
     sim_network network_;
     mailfs::detail::seeded_random chance_;
     sim_time began_ = 0;
+    bool stopped_ = false;  // the faults
     epoch_owners owners_;
     positions positions_;
     uid_names names_;

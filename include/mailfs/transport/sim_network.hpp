@@ -146,12 +146,19 @@ public:
                 ++n;
                 ++c->pipe[side].stalls;
                 world_.after(min + chance_.up_to(max - min), [this, c, side] {
-                    --c->pipe[side].stalls;
-                    flow(c, side);
+                    auto& stalls = c->pipe[side].stalls;
+                    if (stalls > 0 && --stalls == 0) flow(c, side);
                 });
             }
         });
         return n;
+    }
+    /// Ends them all.
+    void end_stalls() {
+        for_each([&](connection_ptr const& c) {
+            for (std::size_t side = 0; side < 2; ++side)
+                if (std::exchange(c->pipe[side].stalls, 0) > 0) flow_later(c, side, 0);
+        });
     }
 
     // --- machines ----------------------------------------------------------------------------------------------
