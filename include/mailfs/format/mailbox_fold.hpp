@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// The payload of a fold step of a mailbox: all that joining two histories came to. docs/protocols/replication.md
+// The payload of a fold step of a mailbox: all that joining two histories came to. docs/protocols/fold.md
 #pragma once
 
 #include <mailfs/format/byte_reader.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Payloads of the steps of a replicated stream that are no transactions: epoch, ids, settle. docs/protocols/replication.md
+// Payloads of the steps of a replicated stream that are no transactions: epoch, ids, settle. docs/protocols/fold.md
 #pragma once
 
 #include <mailfs/format/endian.hpp>

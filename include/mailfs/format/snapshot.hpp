@@ -23,7 +23,8 @@ namespace mailfs::format {
 inline constexpr std::string_view snapshot_magic = "mfsIDX\r\n";
 inline constexpr std::uint16_t snapshot_major = 1;
 inline constexpr std::uint16_t snapshot_minor = 0;
-inline constexpr std::uint64_t snapshot_features_known = 0;
+inline constexpr std::uint64_t snapshot_feature_replicated = 1;  ///< several nodes share the mailbox: column `replication` is there
+inline constexpr std::uint64_t snapshot_features_known = snapshot_feature_replicated;
 inline constexpr std::size_t snapshot_block = 64U << 10;       ///< bytes under one checksum, at most
 inline constexpr std::size_t snapshot_alignment = 64;          ///< of each column in the file
 inline constexpr std::uint32_t snapshot_columns_max = 256;
@@ -193,9 +194,6 @@ public:
 
     snapshot_header const& header() const noexcept { return header_; }
 
-    bool has(column_id id) const noexcept {
-        return std::any_of(table_.begin(), table_.end(), [&](snapshot_column const& c) { return c.id == static_cast<std::uint32_t>(id); });
-    }
     /// The column, which must have elements of this size; throws corrupt when it is not there.
     found get(column_id id, std::size_t element_size) const {
         for (std::size_t i = 0; i < table_.size(); ++i) {

@@ -27,6 +27,7 @@ namespace mailfs::format {
 enum class tree_operation_kind : std::uint16_t { create = 1, remove = 2, rename = 3, subscribe = 4, metadata = 5 };
 inline constexpr std::uint16_t tree_may_skip = 1;   ///< flag: a reader that does not know the kind goes on
 inline constexpr std::uint16_t tree_if_absent = 2;  ///< flag of create: a name that is taken is no failure
+inline constexpr std::uint16_t tree_restored = 4;   ///< flag of create: the mailbox was there before, with this UIDVALIDITY
 
 /// Before each operation. Kind 0 is none, so that a hole is seen as one.
 struct tree_operation_header {
@@ -77,6 +78,7 @@ struct tree_create {
     std::uint16_t use = 0;
     bool if_absent = false;
     std::string_view name;
+    bool restored = false;
 };
 struct tree_remove {
     guid id;
@@ -141,7 +143,8 @@ inline tree_operation decode_tree_body(tree_operation_header const& header, byte
             auto const name = f.text(f.layout.name_size);
             return checked(
                 f,
-                tree_create{{f.layout.id}, f.layout.uid_validity, f.layout.use, (header.flags & tree_if_absent) != 0, name});
+                tree_create{{f.layout.id}, f.layout.uid_validity, f.layout.use, (header.flags & tree_if_absent) != 0, name,
+                            (header.flags & tree_restored) != 0});
         }
         case tree_operation_kind::remove: {
             tree_fields<tree_remove_layout> f(bytes);
@@ -192,8 +195,8 @@ public:
         l.uid_validity = o.uid_validity;
         l.use = o.use;
         l.name_size = size16(o.name);
-        auto const flags = o.if_absent ? tree_if_absent : std::uint16_t{0};
-        return add(l, tree_operation_kind::create, flags, {o.name});
+        int const flags = (o.if_absent ? tree_if_absent : 0) | (o.restored ? tree_restored : 0);
+        return add(l, tree_operation_kind::create, static_cast<std::uint16_t>(flags), {o.name});
     }
     tree_transaction& remove(tree_remove const& o) {
         tree_remove_layout l{};

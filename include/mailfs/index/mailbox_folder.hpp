@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// The fold: two states of one mailbox, whose histories parted, to the one step that joins them. docs/protocols/replication.md
+// The fold: two states of one mailbox, whose histories parted, to the one step that joins them. docs/protocols/fold.md
 //
 // Pure: it reads both states and changes neither. All rules are here; who applies the step computes nothing anew.
 #pragma once

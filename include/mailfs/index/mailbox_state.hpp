@@ -388,6 +388,7 @@ private:
     }
     bool is_sound(format::mailbox_fold const& f, std::size_t keyword_count) const {
         bool const no_ids = f.ids.first > f.ids.last;
+        if (f.settled > position{stream_.at.epoch, stream_.at.n + 1}) return false;
         if (!stream_.replicated() || f.uid_next < uid_next_ || f.uid_validity < uid_validity_ || f.settled < shared_.settled || f.cut < shared_.cut) return false;
         if (!no_ids && (f.ids.first < f.uid_next || f.ids.last == uid_max)) return false;
         if (!f.stream.past.empty() && f.stream.past.back().epoch >= stream_.at.epoch) return false;
@@ -675,6 +676,7 @@ std::vector<std::byte> basic_mailbox_state<Void>::dump() const {
     h.bytes = counters_.bytes;
     h.digest = digest_;
     h.vanished_floor = vanished_.floor();
+    h.features_required = stream_.replicated() ? format::snapshot_feature_replicated : 0;
 
     std::vector<std::vector<std::byte>> buffers;  // what columns without a contiguous source are built in
     buffers.reserve(21);
@@ -759,7 +761,7 @@ void basic_mailbox_state<Void>::load(std::span<std::byte> bytes, std::string_vie
     if (!metadata) in.fail(errc::corrupt, in.get(format::column_id::metadata, 1).offset, "the metadata make no sense");
 
     mailbox_replication shared;
-    if (in.has(format::column_id::replication)) {
+    if ((h.features_required & format::snapshot_feature_replicated) != 0) {
         auto rest = in.get_checked(format::column_id::replication);
         auto found = format::decode_replicated_stream(rest, *stream)
                          ? format::decode_mailbox_replication(rest, stream->at, static_cast<std::uint32_t>(all_flags), keywords.names().size(), h.uid_next)

@@ -6,6 +6,7 @@
 #include <mailfs/store/special_use.hpp>
 #include <mailfs/types/guid.hpp>
 #include <mailfs/types/stamp.hpp>
+#include <mailfs/types/uid.hpp>
 
 #include <compare>
 #include <cstddef>
@@ -57,6 +58,14 @@ struct metadata_entry {
     friend bool operator==(metadata_entry const&, metadata_entry const&) = default;
 };
 
+/// A mailbox whose name another one has got, in a fold of two histories.
+struct displaced_mailbox {
+    std::string wanted;  ///< the name it was given
+    guid into;           ///< not zero: both were made with that name, so its messages go to this one, and then it goes
+    position at;         ///< of the fold
+    friend bool operator==(displaced_mailbox const&, displaced_mailbox const&) = default;
+};
+
 /// A name without a mailbox that has names below it is not kept: it follows from them.
 struct tree_contents {
     guid object;
@@ -66,6 +75,7 @@ struct tree_contents {
     std::map<std::string, mailbox_entry, std::less<>> mailboxes;
     std::map<std::string, subscription_entry, std::less<>> subscriptions;
     std::map<metadata_key, metadata_entry> metadata;
+    std::map<guid, displaced_mailbox> displaced;  ///< of a replicated stream alone
     friend bool operator==(tree_contents const&, tree_contents const&) = default;
 };
 

@@ -28,7 +28,8 @@ namespace mailfs {
 inline constexpr std::string_view tree_magic = "mfsTREE\n";
 inline constexpr std::uint16_t tree_major = 1;  ///< a reader refuses a greater one
 inline constexpr std::uint16_t tree_minor = 0;  ///< a reader reads a greater one
-inline constexpr std::uint64_t tree_features_known = 0;
+inline constexpr std::uint64_t tree_feature_replicated = 1;  ///< what several nodes share follows the metadata
+inline constexpr std::uint64_t tree_features_known = tree_feature_replicated;
 
 /// The places of magic, major and checksum, and the size, are the same in every version.
 struct tree_snapshot_header {
@@ -75,6 +76,17 @@ struct metadata_record {
     le32 value_size;
     change_mark_record changed;
 };
+/// Of a replicated stream: the epochs (format::encode_replicated_stream), a le32 count, these, ascending.
+struct displaced_record {
+    std::array<std::uint8_t, 16> id{};
+    std::array<std::uint8_t, 16> into{};  // zero: its messages stay
+    le32 epoch;                           // of the fold
+    le32 n;
+    le16 name_size;  // the name that was wanted follows
+    le16 reserved;
+    le32 reserved2;
+};
+static_assert(sizeof(displaced_record) == 48);
 static_assert(sizeof(change_mark_record) == 28 && sizeof(mailbox_record) == 80);
 static_assert(sizeof(subscription_record) == 32 && sizeof(metadata_record) == 52);
 static_assert(std::has_unique_object_representations_v<mailbox_record>);
@@ -112,6 +124,7 @@ public:
                                     to_record(e.changed)};
             put(format::view_of(r), key.key, e.value);
         }
+        if (c.stream.replicated()) shared(c);
         finish(c);
         return std::move(out_);
     }
@@ -122,6 +135,15 @@ private:
     void put(bytes_view record, std::string_view text, std::string_view more = {}) {
         for (auto part : {record, as_bytes(text), as_bytes(more)}) out_.insert(out_.end(), part.begin(), part.end());
     }
+    void shared(tree_contents const& c) {
+        format::encode_replicated_stream(out_, c.stream);
+        le32 const count = static_cast<std::uint32_t>(c.displaced.size());
+        put(format::view_of(count), {});
+        for (auto const& [id, d] : c.displaced) {
+            displaced_record const r{id.octets, d.into.octets, d.at.epoch, d.at.n, size16(d.wanted), 0, 0};
+            put(format::view_of(r), d.wanted);
+        }
+    }
     void finish(tree_contents const& c) {
         tree_snapshot_header h;
         std::memcpy(h.magic.data(), tree_magic.data(), h.magic.size());
@@ -129,6 +151,7 @@ private:
         h.minor = tree_minor;
         h.object = c.object.octets;
         h.size = out_.size();
+        h.features_required = c.stream.replicated() ? tree_feature_replicated : 0;
         h.uid_validity_last = c.uid_validity_last;
         h.mailbox_count = static_cast<std::uint32_t>(c.mailboxes.size());
         h.subscription_count = static_cast<std::uint32_t>(c.subscriptions.size());
@@ -156,6 +179,7 @@ public:
         for (std::uint32_t i = 0; i < h.mailbox_count; ++i) mailbox(c);
         for (std::uint32_t i = 0; i < h.subscription_count; ++i) subscription(c);
         for (std::uint32_t i = 0; i < h.metadata_count; ++i) metadata(c);
+        if ((h.features_required & tree_feature_replicated) != 0) shared(c);
         if (!rest_.empty()) fail("bytes behind the last record");
         return c;
     }
@@ -226,6 +250,17 @@ private:
         if (key.mailbox && ids_.count(key.mailbox) == 0) fail("metadata of a mailbox that is not there");
         metadata_entry entry{r.present == 1, text(r.value_size), from_record(r.changed)};
         add(c.metadata, std::move(key), std::move(entry));
+    }
+
+    void shared(tree_contents& c) {
+        if (!format::decode_replicated_stream(rest_, c.stream)) fail("what the nodes share is malformed");
+        for (auto count = record<le32>(); count > 0; count = count - 1) {
+            auto const r = record<displaced_record>();
+            displaced_mailbox d{name(r.name_size), guid{r.into}, {r.epoch, r.n}};
+            guid const id{r.id};
+            if (ids_.count(id) == 0 || (d.into && (ids_.count(d.into) == 0 || d.into == id)) || d.at > c.stream.at) fail("a malformed displaced mailbox");
+            add(c.displaced, id, std::move(d));
+        }
     }
 
     bytes_view all_;

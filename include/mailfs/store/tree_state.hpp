@@ -7,10 +7,12 @@
 
 #include <mailfs/error.hpp>
 #include <mailfs/format/log_record.hpp>
+#include <mailfs/format/replication_record.hpp>
 #include <mailfs/format/tree_operations.hpp>
 #include <mailfs/log/state_machine.hpp>
 #include <mailfs/store/mailbox_name.hpp>
 #include <mailfs/store/tree_contents.hpp>
+#include <mailfs/store/tree_fold.hpp>
 #include <mailfs/store/tree_snapshot.hpp>
 
 #include <algorithm>
@@ -18,6 +20,8 @@
 #include <cstdint>
 #include <iterator>
 #include <map>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -82,8 +86,7 @@ public:
     std::vector<std::byte> dump() const { return encode_tree(contents_); }
     void load(std::span<std::byte> bytes, std::string_view name) {
         contents_ = decode_tree(bytes, name);
-        names_.clear();
-        for (auto const& [key, entry] : contents_.mailboxes) names_.emplace(entry.id, key);
+        index_names();
     }
 
     /// O(log mailboxes) for each operation; a rename also O(names below). `told` may be null.
@@ -95,6 +98,34 @@ public:
         mine.verdict = run(record.payload, mine.done);
         if (told != nullptr) *told = mine;
         return verdict;
+    }
+
+    // What several nodes that share the tree ask of it, as mailbox_state: replicated_machine.
+    admission apply_step(format::record_view const& step, outcome* told) {
+        switch (step.kind()) {
+            case format::record_kind::transaction: return apply(step, told);
+            case format::record_kind::epoch: open_epoch(step); break;
+            case format::record_kind::settle: settle(step); break;
+            case format::record_kind::fold: join(step); break;
+            default: contents_.stream.count(step); break;
+        }
+        return admission::fresh;
+    }
+    std::uint32_t ids_left() const noexcept { return 0; }
+    static std::uint32_t ids_wanted(bytes_view) noexcept { return 0; }
+    bool is_unsettled() const noexcept {
+        return std::any_of(contents_.displaced.begin(), contents_.displaced.end(), [](auto const& d) { return !d.second.into; });
+    }
+    /// That it was applied is all that the state still knows.
+    outcome recall(mailfs::dot const& d) const {
+        outcome out;
+        if (contents_.stream.would_admit(d) != admission::fresh) out.verdict = tree_verdict::applied;
+        return out;
+    }
+    /// As mailbox_state::fold(). O(entries of both).
+    std::vector<std::byte> fold(basic_tree_state const& branch) const {
+        auto const joined = detail::tree_folder(contents_, branch.contents_).run();
+        return joined ? encode_tree_fold(*joined) : std::vector<std::byte>{};
     }
 
     // Reading. Pointers are good until the next change.
@@ -138,6 +169,92 @@ private:
         return tree_verdict::applied;
     }
 
+    // The mark of a change to what `before` had changed: where histories can part, what follows another change in one of them wins
+    // over it for ever, whatever the clocks said.
+    change_mark mark_after(change_mark const& before) const {
+        auto mark = mark_;
+        bool const behind = before.stamp >= mark.stamp && before.dot != mark.dot && before.stamp.value != ~std::uint64_t{0};
+        if (contents_.stream.replicated() && behind) mark.stamp.value = before.stamp.value + 1;
+        if (before.dot == mark.dot) mark.stamp = std::max(mark.stamp, before.stamp);
+        return mark;
+    }
+
+    void open_epoch(format::record_view const& step) {
+        auto const start = format::decode_epoch_start(step.payload);
+        if (!start || start->epoch <= contents_.stream.at.epoch) return contents_.stream.count(step);
+        contents_.stream.begin_epoch(*start, step);
+    }
+    void settle(format::record_view const& step) {
+        contents_.stream.count(step);
+        auto const end = format::decode_settle(step.payload);
+        if (!end || !contents_.stream.replicated() || !contains(contents_.stream.history(), *end)) return;
+        std::erase_if(contents_.displaced, [&](auto const& d) { return d.second.at <= *end && !d.second.into; });  // the name is its own now
+    }
+    void join(format::record_view const& step) {
+        if (step.payload.size() >= sizeof(le32) && format::load<le32>(step.payload) > tree_fold_version)
+            throw error(errc::newer_version, "tree", "a fold of a later version");
+        auto const fold = decode_tree_fold(step.payload);
+        auto joined = fold ? joined_with(*fold) : std::nullopt;
+        contents_.stream.count(step);
+        if (!joined) return;
+        joined->stream = std::move(contents_.stream);
+        contents_ = std::move(*joined);
+        contents_.stream.join(fold->stream);
+        index_names();
+    }
+    // Nothing when that would not be a tree.
+    std::optional<tree_contents> joined_with(tree_fold const& f) const {
+        auto const& past = f.stream.past;
+        if (!contents_.stream.replicated() || (!past.empty() && past.back().epoch >= contents_.stream.at.epoch)) return std::nullopt;
+        auto c = contents_;
+        c.uid_validity_last = std::max(c.uid_validity_last, f.uid_validity_last);
+        for (auto const& id : f.removed) forget(c, id);
+        for (auto const& m : f.mailboxes) {
+            if (auto const it = names_.find(m.entry.id); it != names_.end()) c.mailboxes.erase(it->second);
+            c.displaced.erase(m.entry.id);
+        }
+        for (auto const& m : f.mailboxes) {
+            if (!is_canonical_mailbox_name(m.name) || !m.entry.id || m.entry.uid_validity == 0 || m.entry.uid_validity > c.uid_validity_last) return std::nullopt;
+            if (!c.mailboxes.emplace(m.name, m.entry).second) return std::nullopt;
+            if (m.displaced) c.displaced.insert_or_assign(m.entry.id, *m.displaced);
+        }
+        for (auto const& [name, entry] : f.subscriptions) {
+            if (!is_canonical_mailbox_name(name)) return std::nullopt;
+            c.subscriptions.insert_or_assign(name, entry);
+        }
+        for (auto const& [key, entry] : f.metadata) {
+            if (key.key.empty() || key.key.size() > metadata_key_size_max || entry.value.size() > metadata_value_size_max || (!entry.present && !entry.value.empty()))
+                return std::nullopt;
+            c.metadata.insert_or_assign(key, entry);
+        }
+        return is_tree(c, {contents_.stream.at.epoch, contents_.stream.at.n + 1}) ? std::optional(std::move(c)) : std::nullopt;
+    }
+    static bool is_tree(tree_contents const& c, position end) {
+        if (c.mailboxes.size() > mailboxes_max || c.subscriptions.size() > subscriptions_max || c.metadata.size() > metadata_entries_max) return false;
+        std::set<guid> ids;
+        for (auto const& [name, entry] : c.mailboxes)
+            if (!ids.insert(entry.id).second) return false;
+        for (auto const& [id, d] : c.displaced)
+            if (ids.count(id) == 0 || (d.into && (ids.count(d.into) == 0 || d.into == id)) || !is_canonical_mailbox_name(d.wanted) || d.at > end) return false;
+        for (auto const& [key, entry] : c.metadata)
+            if (key.mailbox && ids.count(key.mailbox) == 0) return false;
+        return true;
+    }
+    void forget(tree_contents& c, guid const& id) const {
+        if (auto const it = names_.find(id); it != names_.end()) c.mailboxes.erase(it->second);
+        auto const first = c.metadata.lower_bound({id, {}});
+        auto last = first;
+        while (last != c.metadata.end() && last->first.mailbox == id) ++last;
+        c.metadata.erase(first, last);
+        c.displaced.erase(id);
+        for (auto& [other, d] : c.displaced)
+            if (d.into == id) d.into = {};
+    }
+    void index_names() {
+        names_.clear();
+        for (auto const& [name, entry] : contents_.mailboxes) names_.emplace(entry.id, name);
+    }
+
     tree_verdict act(format::tree_malformed const&) { return tree_verdict::malformed; }
     tree_verdict act(format::tree_unknown const& o) {
         if (o.may_skip) return tree_verdict::applied;
@@ -149,9 +266,10 @@ private:
         if (find(o.name) != nullptr) return o.if_absent ? tree_verdict::applied : tree_verdict::name_taken;
         if (!o.id) return tree_verdict::malformed;
         if (names_.count(o.id) != 0) return tree_verdict::name_taken;
-        if (o.uid_validity <= contents_.uid_validity_last) return tree_verdict::stale;
+        bool const ascends = o.uid_validity > contents_.uid_validity_last;
+        if (o.uid_validity == 0 || ascends == o.restored) return tree_verdict::stale;
         if (names_.size() >= mailboxes_max) return tree_verdict::full;
-        contents_.uid_validity_last = o.uid_validity;
+        contents_.uid_validity_last = std::max(contents_.uid_validity_last, o.uid_validity);
         contents_.mailboxes.emplace(o.name, mailbox_entry{o.id, o.uid_validity, special_use{o.use}, mark_, mark_});
         names_.emplace(o.id, o.name);
         return tree_verdict::applied;
@@ -160,12 +278,8 @@ private:
         auto const it = names_.find(o.id);
         if (it == names_.end()) return tree_verdict::not_found;
         if (it->second == inbox_name) return tree_verdict::denied;
-        contents_.mailboxes.erase(it->second);
+        forget(contents_, o.id);
         names_.erase(it);
-        auto const first = contents_.metadata.lower_bound({o.id, {}});
-        auto last = first;
-        while (last != contents_.metadata.end() && last->first.mailbox == o.id) ++last;
-        contents_.metadata.erase(first, last);
         return tree_verdict::applied;
     }
     tree_verdict act(format::tree_rename const& o) {
@@ -180,7 +294,7 @@ private:
         if (!is_canonical_mailbox_name(o.name)) return tree_verdict::bad_name;
         auto& all = contents_.subscriptions;
         if (auto const it = all.find(o.name); it != all.end())
-            it->second = {o.on, mark_};
+            it->second = {o.on, mark_after(it->second.changed)};
         else if (!o.on)
             return tree_verdict::applied;
         else if (all.size() >= subscriptions_max)
@@ -197,9 +311,10 @@ private:
         auto& all = contents_.metadata;
         metadata_key key{o.id, std::string(o.key)};
         metadata_entry entry{o.present, o.present ? std::string(o.value) : std::string{}, mark_};
-        if (auto const it = all.find(key); it != all.end())
+        if (auto const it = all.find(key); it != all.end()) {
+            entry.changed = mark_after(it->second.changed);
             it->second = std::move(entry);
-        else if (!o.present)
+        } else if (!o.present)
             return tree_verdict::applied;
         else if (all.size() >= metadata_entries_max)
             return tree_verdict::full;
@@ -225,7 +340,8 @@ private:
             auto node = contents_.mailboxes.extract(name);
             name.replace(0, from.size(), to);
             node.key() = name;
-            node.mapped().named = mark_;
+            node.mapped().named = mark_after(node.mapped().named);
+            contents_.displaced.erase(node.mapped().id);
             names_[node.mapped().id] = std::move(name);
             contents_.mailboxes.insert(std::move(node));
         }
@@ -249,6 +365,6 @@ private:
     std::map<guid, std::string> names_;  // the names of contents_.mailboxes, found the other way round
     change_mark mark_;                   // of the transaction that is being applied
 };
-static_assert(state_machine<tree_state>);
+static_assert(replicated_machine<tree_state>);
 
 }  // namespace mailfs

@@ -333,6 +333,18 @@ TEST_CASE("mailbox_fold: more renumbered messages than a block holds take the ne
     CHECK_NOTHROW(b.state->verify());
 }
 
+TEST_CASE("mailbox_fold: new UIDs are from no block that was ever reserved: who reserved it may have used it") {
+    auto [a, b] = pair_of_nodes(2);
+    CHECK(a.append(11, 20 * ms) == 258);
+    b.reign(2);  // 512..767, of which this history uses none
+    format::mailbox_transaction t;
+    t.raise(0, 400);
+    b.apply(t, 21 * ms);
+    b.reign(3, uid_block{0, 0});
+    b.fold(*a.state);
+    CHECK(uids(*b.state) == uid_set{{256, 257}, {4608, 4608}});
+}
+
 TEST_CASE("mailbox_fold: metadata: last writer, removal included; UIDVALIDITY and UIDNEXT: the greater") {
     for (bool a_is_trunk : {false, true}) {
         auto [a, b] = pair_of_nodes(1);
@@ -525,4 +537,84 @@ TEST_CASE("mailbox_state: a snapshot of a shared mailbox is canonical, and goes 
         r->apply(more, 13 * ms, mailfs::dot{{4, 4}, 1});
     }
     CHECK(c.state->dump() == a.state->dump());
+}
+
+TEST_CASE("mailbox_fold: states that are not of one mailbox, or not in order, are not folded") {
+    auto [a, b] = pair_of_nodes(2);
+    b.reign(2);
+    CHECK(a.state->fold(*b.state).empty());  // the branch's epoch is above
+    b.reign(3);
+    CHECK(!b.state->fold(*a.state).empty());
+    replica other(3);
+    other.state->reset(guid::from_words(5, 6));
+    other.reign(1);
+    CHECK(b.state->fold(*other.state).empty());
+    replica const alone(3);
+    CHECK(b.state->fold(*alone.state).empty());
+    b.step(format::record_kind::fold, {});
+    CHECK(list(*b.state).size() == 2);
+}
+
+TEST_CASE("mailbox_fold: a fold that is cut or damaged changes nothing, or leaves a mailbox") {
+    auto [a, b] = pair_of_nodes(4);
+    a.store({{256, 257}}, flag_mode::add, flag::flagged, 20 * ms, {"red"});
+    a.append(11, 21 * ms, flag::none, {"blue"});
+    a.expunge(258, 22 * ms);
+    format::mailbox_transaction t;
+    t.metadata("/x", "of a");
+    a.apply(t, 23 * ms);
+    b.reign(2);
+    b.append(21, 21 * ms);
+    b.set(256, flag::seen, 23 * ms);
+    b.reign(3);
+    auto const payload = b.state->fold(*a.state);
+    auto const snapshot = b.state->dump();
+    auto const before = list(*b.state);
+    auto const apply_to_copy = [&](bytes_view bytes) {
+        auto c = replica::copy(*b.state, 4);
+        c.step(format::record_kind::fold, bytes);
+        CHECK(c.state->stream().at == position{3 << 4 | 2, 1});
+        auto const again = replica::copy(*c.state, 5);  // throws when it is no mailbox
+        if (again.state->dump() != c.state->dump()) FAIL("a state that is not its snapshot");
+        again.state->verify();
+        return list(*c.state);
+    };
+    for (std::size_t size = 0; size + 8 <= payload.size(); ++size) CHECK(apply_to_copy(bytes_view(payload).first(size)) == before);
+    std::size_t refused = 0;
+    for (std::size_t bit = 32; bit < 8 * payload.size(); ++bit) {  // behind the version
+        auto bytes = payload;
+        bytes[bit / 8] ^= std::byte(1U << bit % 8);
+        if (apply_to_copy(bytes) == before) ++refused;
+    }
+    CHECK(refused > 0);
+    CHECK(list(*b.state) == before);
+    CHECK(b.state->dump() == snapshot);
+    auto newer = payload;
+    newer[0] = std::byte{2};
+    CHECK_THROWS_AS(b.step(format::record_kind::fold, newer), error);
+}
+
+TEST_CASE("mailbox_fold: a damaged snapshot says so before anything changes") {
+    auto [a, b] = pair_of_nodes(40);
+    a.store({{256, 257}}, flag_mode::add, flag::flagged, 20 * ms, {"red"});
+    b.reign(2);
+    b.append(21, 21 * ms);
+    b.reign(3);
+    auto bytes = b.state->dump();
+    auto const payload = b.state->fold(*a.state);
+    auto const at_flags = std::size_t{format::load<format::snapshot_column>(bytes_view(bytes).subspan(sizeof(format::snapshot_header) + sizeof(format::snapshot_column))).offset};
+    bytes[at_flags] ^= std::byte{1};
+    mailbox_state damaged;
+    damaged.load(bytes, "snapshot");
+    format::record_view record;
+    record.header.kind = static_cast<std::uint8_t>(format::record_kind::fold);
+    record.payload = payload;
+    CHECK_THROWS_AS(damaged.fold(*a.state), error);
+    CHECK_THROWS_AS(damaged.apply_step(record, nullptr), error);
+    CHECK(damaged.stream() == b.state->stream());
+    auto good = b.state->dump();
+    damaged.mend(good, "snapshot");
+    damaged.apply_step(record, nullptr);
+    b.step(format::record_kind::fold, payload);
+    CHECK(list(damaged) == list(*b.state));
 }

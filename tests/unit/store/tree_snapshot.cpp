@@ -92,7 +92,7 @@ TEST_CASE("tree snapshot: the refusal says why") {
     CHECK(refusal(patched(0, 'X')).find("not the snapshot") != std::string::npos);
     CHECK(refusal(patched(offsetof(tree_snapshot_header, major), le16{2})).find("newer version") != std::string::npos);
     CHECK(refusal(patched(offsetof(tree_snapshot_header, minor), le16{9})) == "");
-    CHECK(refusal(patched(offsetof(tree_snapshot_header, features_required), le64{1})).find("newer version") !=
+    CHECK(refusal(patched(offsetof(tree_snapshot_header, features_required), le64{2})).find("newer version") !=
           std::string::npos);
     CHECK(refusal(patched(offsetof(tree_snapshot_header, size), le64{1})).find("another size") != std::string::npos);
     CHECK(refusal(patched(offsetof(tree_snapshot_header, mailbox_count), le32{0xffff'ffff})).find("more records") !=
