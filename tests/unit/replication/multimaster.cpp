@@ -370,3 +370,22 @@ TEST_CASE("multimaster: calls end when the journal is closed, or after five seco
     REQUIRE(c.run([&] { return b->done; }));
     CHECK(b->error.find("not open") != std::string::npos);
 }
+
+TEST_CASE("multimaster: what was ordered leaves its room to what is proposed next, up to the largest transaction") {
+    cluster c(2);
+    c.open_all();
+    c.world.run_for(second);  // node 2 is pushed to
+    auto const flags_of = [](std::uint32_t ranges) {
+        uid_set uids;
+        for (std::uint32_t n = 1; n <= ranges; ++n) uids.add(2 * n, 2 * n);
+        format::mailbox_transaction t;
+        t.change_flags(uids, {flag_mode::add, flag::seen, {}, {}});
+        return t;
+    };
+    auto const small = c.propose(1, flags_of(25'000), durability::stored), large = c.propose(1, flags_of(110'000), durability::stored);
+    REQUIRE(c.run([&] { return small->done && large->done; }));
+    CHECK(small->error == "");
+    CHECK(large->error == "");
+    CHECK(c[2].at() == c[1].at());
+    REQUIRE_MESSAGE(c.run([&] { return c.all_equal(); }), c.tell());
+}

@@ -574,6 +574,7 @@ private:
     void order() {
         while (is_master() && !is_frozen() && handing_until_ == 0 && inbox_.empty() && !to_order_.empty()) {
             auto& next = to_order_.front();
+            auto const size = next.operations.size() + sizeof next;  // place() takes them
             if (!is_next_of_origin(next.id)) {
                 hit(reached::repeated);
             } else if (auto const ids = M::ids_wanted(next.operations); ids > machine_->ids_left() && ids <= uid_block_size) {
@@ -582,7 +583,7 @@ private:
             } else {
                 place(next);
             }
-            waiting_ -= next.operations.size() + sizeof next;
+            waiting_ -= size;
             to_order_.pop_front();
         }
     }
@@ -808,10 +809,12 @@ private:
             announce_to(node);
         }
     }
+    // Behind steps of that size, in one push. The greatest step has a push of its own, or the frame would be too big.
+    static bool fits(format::stream_step const& s, std::size_t size) noexcept { return size == 0 || size + 64 + s.payload.size() <= push_size_max; }
     void push_ring(std::uint32_t node, std::size_t first) {
         while (first < ring_.count()) {
             format::peer_push out{ring_[first].before, ring_[first].chain, false, {}};
-            for (std::size_t size = 0; first < ring_.count() && size < push_size_max; ++first) {
+            for (std::size_t size = 0; first < ring_.count() && fits(ring_[first].step, size); ++first) {
                 if (ring_[first].step.payload.size() > step_size_max) return;
                 size += 64 + ring_[first].step.payload.size();
                 out.steps.push_back(ring_[first].step);
@@ -1067,7 +1070,7 @@ private:
         auto chain = batch_chain_;
         for (std::size_t first = 0; first < steps.size();) {
             format::peer_push out{before, chain, stored, {}};
-            for (std::size_t size = 0; first < steps.size() && size < push_size_max; ++first) {
+            for (std::size_t size = 0; first < steps.size() && fits(steps[first], size); ++first) {
                 size += 64 + steps[first].payload.size();
                 chain = stream_state::chain_after(chain, record_of(steps[first]));
                 before = steps[first].at;
