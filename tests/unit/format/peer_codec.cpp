@@ -262,12 +262,38 @@ TEST_CASE("peer codec: a count that is too great, or greater than what follows, 
     auto const progress = [](std::size_t count, std::size_t there) {
         octets behind = octets_from({1, 5, static_cast<unsigned>(count)});
         for (std::size_t i = 0; i < there * 3; ++i) behind.push_back(std::byte{1});
-        return refused(forged(number_of(peer_type::progress), 0, 1, behind));
+        std::string why;
+        auto const code = refused(forged(number_of(peer_type::progress), 0, 1, behind), &why);
+        // Told before memory is taken, not when the bytes run out.
+        CHECK((count <= there || why.find("a count is") != why.npos));
+        return code;
     };
     CHECK_FALSE(progress(64, 64));
     CHECK(progress(65, 65) == errc::corrupt);
     CHECK(progress(64, 63) == errc::corrupt);
     CHECK(progress(63, 64) == errc::corrupt);
+}
+
+TEST_CASE("peer codec: what is told of a step without need, or twice, is refused") {
+    auto const push = [](std::initializer_list<unsigned> step) {
+        octets behind = octets_from({1, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1});  // channel, {1, 5}, chain, one step
+        auto const tail = octets_from(step);
+        behind.insert(behind.end(), tail.begin(), tail.end());
+        return refused(forged(number_of(peer_type::push), 0, 1, behind));
+    };
+    CHECK_FALSE(push({0x81, 0, 0}));                                // {1, 6}, no dot, stamp 0, no payload
+    CHECK(push({0x91, 1, 6, 0, 0}) == errc::corrupt);               // {1, 6} follows
+    CHECK_FALSE(push({0x91, 1, 7, 0, 0}));
+    CHECK_FALSE(push({0x01, 0, 0}));                                // the dot after none is {0, 0, 1}
+    CHECK(push({0x41, 1, 0, 0}) == errc::corrupt);                  // 1 follows
+    CHECK(push({0x41, 0, 0, 0}) == errc::corrupt);                  // that is no dot
+    CHECK_FALSE(push({0x41, 2, 0, 0}));
+    CHECK(push({0x21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0}) == errc::corrupt);  // the origin is the same
+    CHECK_FALSE(push({0x21, 1, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0}));
+    CHECK(push({0x61, 1, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0}) == errc::corrupt);
+    CHECK(push({0xc1, 5, 0, 0}) == errc::corrupt);
+    CHECK(push({0x82, 0, 0}) == errc::corrupt);                     // a seal is no step
+    CHECK(push({0x80, 0, 0}) == errc::corrupt);
 }
 
 TEST_CASE("peer codec: limits hold for a sender, too, and leave nothing half written") {

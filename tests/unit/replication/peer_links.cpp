@@ -509,6 +509,56 @@ TEST_CASE("peer links: strangers who connect and say nothing are bounded in numb
     CHECK(b.said == "up 1; ");
 }
 
+TEST_CASE("peer links: links that were proven and lost make room for others") {
+    memory_net net;
+    node b(net, options_of(2, {1}));
+    net.poll();
+    for (std::size_t n = 0; n < links_type::handshakes_max + 2; ++n) {
+        stranger s(net, 1);
+        s.connect(2);
+        s.send(0, hello_of(1));
+        s.send(0, peer_pong{1});
+        REQUIRE(b.links.is_up(1));
+        s.connection->close();
+        net.poll();
+        REQUIRE_FALSE(b.links.is_up(1));
+    }
+}
+
+TEST_CASE("peer links: nothing of a link is heard once it was refused") {
+    memory_net net;
+    node b(net, options_of(2, {1}));
+    net.poll();
+    stranger s(net, 1);
+    s.connect(2);
+    std::vector<std::byte> bytes;
+    encode_frame(bytes, 0, hello_of(1));
+    encode_frame(bytes, 0, peer_pong{1});
+    encode_frame(bytes, 1, peer_who{});
+    encode_frame(bytes, 0, hello_of(1));
+    encode_frame(bytes, 1, peer_who{});
+    s.send(bytes);
+    CHECK(b.messages == 1);
+    CHECK(b.said == "up 1; down 1; ");
+}
+
+TEST_CASE("peer links: a peer whose first words are garbage is tried again after the longest back-off") {
+    memory_net net;
+    std::optional<stranger> b(std::in_place, net, 2);
+    node a(net, options_of(1, {2}));
+    net.poll();
+    b->accept();
+    b->send(std::vector<std::byte>(100, std::byte{7}));
+    CHECK(b->over);
+    b.reset();
+    auto const made = net.links_made();
+    node right(net, options_of(2, {1}));
+    net.run_for(490);
+    CHECK(net.links_made() == made);
+    net.run_for(520);
+    CHECK(a.said == "up 2; ");
+}
+
 TEST_CASE("peer links: an error that a message causes ends the link, anything else ends them all") {
     memory_net net;
     node a(net, options_of(1, {2})), b(net, options_of(2, {1}));
