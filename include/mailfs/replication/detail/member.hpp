@@ -202,13 +202,15 @@ public:
         }
         role_ = member_role::joining;
         if (good && upstream_ != 0) ask_upstream(false);
-        else leave_upstream();
+        else asked_at_ = now();  // and again after a while
         reconsider();
         flush();
     }
-    /// Whether this state, which a peer gave, may take the place of ours: nothing of ours is missing in it.
+    /// Whether this state, which a peer gave, may take the place of ours: nothing of ours is missing in it, and no number that
+    /// we showed goes back. (Its master hears of our next id by peer_open, and raises its own.)
     bool may_adopt(M const& theirs) const {
         if (!has_state_) return true;
+        if (theirs.next_id() < machine_->next_id() && !mutated(mutant::fast_forward_unshown_ids_lost)) return false;
         return theirs.object() == machine_->object() && theirs.stream().at >= stream().at && covers(theirs.stream().history(), stream().history());
     }
 
