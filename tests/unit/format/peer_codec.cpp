@@ -296,6 +296,24 @@ TEST_CASE("peer codec: what is told of a step without need, or twice, is refused
     CHECK(push({0x80, 0, 0}) == errc::corrupt);
 }
 
+TEST_CASE("peer codec: a lineage that does not ascend, an epoch too great and a piece beyond its snapshot are refused") {
+    auto const open = [](lineage l) {
+        peer_open o;
+        o.lineage = std::move(l);
+        return refused(encoded(1, o));
+    };
+    CHECK_FALSE(open({{0, 1, 1}, {5, 2, 2}, {epoch_max, 0, 0}}));
+    CHECK(open({{5, 1, 1}, {5, 2, 2}}) == errc::corrupt);
+    CHECK(open({{6, 1, 1}, {5, 2, 2}}) == errc::corrupt);
+    CHECK(open({{epoch_max, 1, 1}, {epoch_max + 2, 2, 2}}) == errc::corrupt);
+    CHECK(refused(encoded(1, peer_handover{{epoch_max + 1, 0}})) == errc::corrupt);
+    auto const piece = [](std::uint64_t offset, std::uint64_t size) { return refused(encoded(1, peer_snapshot{false, {}, offset, size, octets(2)})); };
+    CHECK_FALSE(piece(5, 7));
+    CHECK(piece(5, 6) == errc::corrupt);
+    CHECK(piece(8, 7) == errc::corrupt);
+    CHECK(piece(~std::uint64_t{0}, 1) == errc::corrupt);
+}
+
 TEST_CASE("peer codec: limits hold for a sender, too, and leave nothing half written") {
     octets out;
     auto const too_big = [&](peer_message const& m) {
@@ -397,4 +415,10 @@ TEST_CASE("peer hello: what a later version puts behind is not looked at, and st
     std::string what;
     CHECK(refused(forged(number_of(peer_type::hello), 0, 1, body), &what) == errc::corrupt);
     CHECK(what.find("not a node of mailfs") != what.npos);
+    peer_hello none;
+    CHECK_FALSE(refused(encoded(0, none)));
+    none.version_min = 0;
+    CHECK(refused(encoded(0, none)) == errc::corrupt);
+    none.version_min = 2;
+    CHECK(refused(encoded(0, none)) == errc::corrupt);
 }
