@@ -543,6 +543,7 @@ private:
         upstream_ = 0;
         must_announce_ = true;
         serve_if_possible();
+        send_calls();
         if (fold_.branch && fold_.is_next) fold_now();
     }
     origin epoch_owner() const noexcept { return stream().owner; }
@@ -559,7 +560,7 @@ private:
         }
     }
     void send_calls() {
-        resend_at_ = now() + 1000;
+        resend_at_ = now() + options_.patience_ms;
         if (mutated(mutant::pending_not_proposed_again)) return;
         for (auto& c : calls_.all())
             if (!c.outcome) {
