@@ -177,6 +177,7 @@ public:
             apply(step, false);
             after_barrier(step);
             drain();
+            reconsider();
         }
         go_on();
         flush();
