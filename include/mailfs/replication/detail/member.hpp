@@ -988,7 +988,7 @@ private:
     void on(std::uint32_t node, peer& p, format::peer_want_branch const& m) {
         if (!has_state_ || adopting_ || barrier_) return;
         if (m.offset == 0) {
-            if (compare(p) != standing::apart) return announce_to(node);
+            if (compare(p) != standing::apart || p.told->at.epoch < stream().at.epoch) return announce_to(node);  // it has not heard yet
             freeze();
         }
         serve_piece(node, p, m.offset, true);
