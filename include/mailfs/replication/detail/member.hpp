@@ -769,6 +769,7 @@ private:
             }
         }
         ask_again_if_left_behind();
+        if (fold_.from == node && fold_.in.bytes.empty() && !fold_.branch) fold_ = {};  // it stands elsewhere now
         reconsider();
         go_on();
     }
@@ -958,6 +959,7 @@ private:
             }
             fold_.from = node;
             fold_.due = now() + options_.freeze_ms;
+            announce_to(node);  // so that it knows why
             io_->send(node, format::peer_want_branch{0});
             return;
         }
