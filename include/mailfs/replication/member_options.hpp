@@ -26,7 +26,7 @@ struct replication_options {
     std::size_t copies_in_memory = 2;  ///< durability::none: so many nodes hold a change when it is acknowledged
     std::size_t copies_on_disk = 2;    ///< durability::stored: so many have synced it
     std::uint32_t join_ms = 2000;      ///< a node looks for its peers so long before it serves alone
-    std::uint32_t reconnect_ms = 500;  ///< at most so long between two tries to reach a peer
+    std::uint32_t reconnect_ms = 500;  ///< at most so long between two tries to reach a peer, and for each to succeed
     std::uint32_t who_ms = 100;        ///< to answer who the master is
     std::uint32_t rank_ms = 20;        ///< each node waits so much longer than the one before it, before it claims
     std::uint32_t call_ms = 5000;      ///< a transaction that has not been acknowledged by then is given up

@@ -132,7 +132,7 @@ private:
         o.slot = options_.self.slot;
         o.incarnation = incarnation_;
         for (auto const& p : options_.peers) o.peers.push_back(p.node);
-        o.back_off_max_ms = options_.reconnect_ms;
+        o.back_off_max_ms = o.hello_ms = options_.reconnect_ms;
         o.random = [this] { return host_.random(); };
         o.now_ms = [this] { return host_.now_ms(); };
         return o;
