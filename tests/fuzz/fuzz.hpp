@@ -180,6 +180,7 @@ void dbox_file(bytes_view bytes);
 void cache_file(bytes_view bytes);
 void mailbox_directory(bytes_view bytes);
 void peer_frame(bytes_view bytes);
+void replicated_steps(bytes_view bytes);
 
 inline constexpr named_target targets[] = {
     {"log_record", log_record},
@@ -192,6 +193,7 @@ inline constexpr named_target targets[] = {
     {"cache_file", cache_file},
     {"mailbox_directory", mailbox_directory},
     {"peer_frame", peer_frame},
+    {"replicated_steps", replicated_steps},
 };
 
 }  // namespace mailfs::fuzz

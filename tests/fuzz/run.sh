@@ -13,7 +13,7 @@ case ${1:-} in [0-9]*) seconds=$1; shift ;; esac
 work=${MAILFS_FUZZ_WORK:-fuzz-work}
 jobs=${MAILFS_FUZZ_JOBS:-1}
 cxx=${CXX:-clang++-16}
-all="log_record log_scan mailbox_operations mailbox_snapshot tree_operations tree_snapshot dbox_file cache_file mailbox_directory peer_frame"
+all="log_record log_scan mailbox_operations mailbox_snapshot tree_operations tree_snapshot dbox_file cache_file mailbox_directory peer_frame replicated_steps"
 [ $# -gt 0 ] || set -- $all
 mkdir -p "$work/bin"
 

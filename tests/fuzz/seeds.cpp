@@ -6,6 +6,7 @@
 #include <mailfs/dbox/multi_dbox.hpp>
 #include <mailfs/dbox/single_dbox.hpp>
 #include <mailfs/format/peer_frame.hpp>
+#include <mailfs/format/replication_record.hpp>
 #include <mailfs/fs/memory_fs.hpp>
 #include <mailfs/index/index.hpp>
 
@@ -212,6 +213,39 @@ void seed_frames() {
     seed("peer_frame", {3, 255, 255}, stream);
 }
 
+// Steps of two nodes as the target reads them: 0 transaction, 1 epoch, 2 ids, 3 fold, 4 settle; 128: to the second.
+template <class State, class Transactions>
+void seed_steps(int which, Transactions const& all) {
+    file_bytes file;
+    State a, b;
+    a.reset(guid::from_words(1, 2));
+    b.reset(guid::from_words(1, 2));
+    std::uint64_t counter = 0;
+    auto const put = [&](int what, bytes_view payload) {
+        for (auto const octet : {what, static_cast<int>(payload.size() & 255), static_cast<int>(payload.size() >> 8)}) file.push_back(std::byte(octet));
+        file.insert(file.end(), payload.begin(), payload.end());
+        format::record_view record;
+        record.header.kind = what % 128 == 0 ? 1 : static_cast<std::uint8_t>(4 + what % 128);
+        record.header.node = 1;
+        record.header.incarnation = 7;
+        record.header.counter = ++counter;
+        record.header.stamp = counter << 16;
+        record.payload = payload;
+        (what < 128 ? a : b).apply_step(record, nullptr);
+    };
+    put(1, format::encode_epoch_start({33, {1, 7}, 256, 511, 1}));
+    put(129, format::encode_epoch_start({50, {2, 7}, 512, 767, 1}));
+    for (auto const& t : all) {
+        put(0, t.bytes());
+        put(128, t.bytes());
+    }
+    put(2, format::encode_ids({4352, 4607}));
+    put(1, format::encode_epoch_start({65, {1, 7}, 4608, 4700, 1}));
+    put(3, a.fold(b));
+    put(4, format::encode_settle({65, 1}));
+    seed("replicated_steps", {which}, file);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -224,6 +258,8 @@ int main(int argc, char** argv) {
     seed_operations("mailbox_operations", transactions());
     seed_operations("tree_operations", tree_transactions());
     seed_frames();
+    seed_steps<mailbox_state>(0, transactions());
+    seed_steps<tree_state>(1, tree_transactions());
     memory_fs mails, single, caches;
     run(write_mails<multi_dbox<memory_fs, fixed_host>>(mails, host));
     run(write_mails<single_dbox<memory_fs, fixed_host>>(single, host));

@@ -222,6 +222,8 @@ public:
             if (!rows_.dot.is_sound(row)) fail(rows_.dot.rows, row, "a dot whose origin is not there");
             if (!expunged_.contains(row)) count(sums, digest, row, true);
         }
+        for (auto const& [uid, all] : shared_.registers.all())
+            if (!find(uid)) fail(rows_.uid, rows_.lower_bound(uid), "registers of a message that is not there");
         if (sums != counters_ || digest != digest_) fail(rows_.uid, 0, "the counters are not those of the rows");
     }
 
