@@ -23,13 +23,13 @@ namespace mailfs::sim {
 /// What a node is made of, for one life.
 struct node_parts {
     sim_network* network = nullptr;
-    std::shared_ptr<sim_process> process;
+    std::shared_ptr<sim_process> process{};
     sim_host host;
     sim_fs fs;
     std::uint32_t number = 1;  ///< 1 and up
     std::uint32_t nodes = 1;   ///< of the cluster
     std::size_t copies_in_memory = 2, copies_on_disk = 2;
-    std::function<bool()> may_create;  ///< whether this one makes the mailbox, which is nowhere yet
+    std::function<bool()> may_create{};  ///< whether this one makes the mailbox, which is nowhere yet
 };
 
 inline guid const mailbox_id = guid::from_words(0x6d61'696c, 0x626f'78);
