@@ -332,11 +332,23 @@ private:
         if (!stays) vanished_.add(uid);
         if (gone) return;
         auto m = from_values(branch_values(j));
-        for (auto& r : m.registers) r.mark.at = at_;
+        m.registers = standing_at_fold(m.registers);
         m.uid = stays ? uid : wanted;
         m.touched = true;
         m.row = {rows.id[j], rows.where[j], rows.received[j], rows.saved[j], {{dot.node, dot.incarnation}, dot.counter}, dot.part, rows.size[j]};
         out_.messages.push_back(std::move(m));
+    }
+
+    // What came from elsewhere came with the fold. Changes of one stamp and origin are one then.
+    message_registers standing_at_fold(message_registers const& from) const {
+        message_registers out;
+        for (auto const& r : from) {
+            auto const mark = register_mark{at_, r.mark.stamp, r.mark.origin};
+            auto const keyword = r.keyword();
+            if (r.is_keyword()) put_registers(out, 0, {&keyword, 1}, mark);
+            else put_registers(out, r.what, {}, mark);
+        }
+        return out;
     }
 
     // --- new UIDs ------------------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ public:
     static constexpr std::size_t inbox_max = 1U << 16;        ///< steps that wait for the disk; more are asked for again
     static constexpr std::size_t piece_size = 64U << 10;      ///< of a snapshot
     static constexpr std::size_t push_size_max = 256U << 10;  ///< bytes of steps in one message
+    static constexpr std::uint64_t unfoldable_ms = 10'000;    ///< before a branch that could not be folded is tried again
     static constexpr std::size_t step_size_max = 900U << 10;  ///< a greater one travels in a snapshot alone
 
     member(M& machine, std::string name, replication_options options, member_io& io)
@@ -220,7 +221,7 @@ public:
         operations.resize((operations.size() + 7) / 8 * 8);
         call c;
         c.id = {origin_, ++counter_};
-        c.when = stream().latest.next(io_->wall_ms());
+        c.when = last_stamp_ = std::max(stream().latest, last_stamp_).next(io_->wall_ms());
         c.operations = std::move(operations);
         c.stored = stored;
         c.due_ms = now() + options_.call_ms;
@@ -536,6 +537,10 @@ private:
         return next_uid_block(options_.self.slot, above);
     }
     void after_barrier(format::stream_step const& step) {
+        if (step.kind == format::record_kind::fold && is_master() && !contains(stream().history(), folded_)) {
+            unfoldable_ = folded_;  // the machine refused it: once more would do no better
+            unfoldable_until_ = now() + unfoldable_ms;
+        }
         if (step.kind != format::record_kind::epoch || epoch_owner() != origin_) return;
         if (role_ != member_role::claiming && !is_master()) return;
         hit(reached::claimed);
@@ -951,7 +956,7 @@ private:
         apart_due_ = 0;
         if (fold_.from != 0 || is_frozen()) return;
         for (auto& [node, p] : peers_) {
-            if (!is_branch(p)) continue;
+            if (!is_branch(p) || (p.told->at == unfoldable_ && now() < unfoldable_until_)) continue;
             bool const is_theirs_to_give = p.told->hops == 0 || p.told->hops == 255;
             if (!is_theirs_to_give && p.apart_since + options_.patience_ms > now()) {
                 apart_due_ = p.apart_since + options_.patience_ms;
@@ -1046,6 +1051,7 @@ private:
     }
     void fold_now() {
         hit(reached::fold);
+        folded_ = std::as_const(*fold_.branch).stream().at;
         format::stream_step step;
         step.kind = format::record_kind::fold;
         step.at = {stream().at.epoch, stream().at.n + 1};
@@ -1174,6 +1180,7 @@ private:
     bool serves_ = false;
     origin origin_;
     std::uint64_t counter_ = 0;
+    stamp last_stamp_;             // that a transaction of ours bears
     std::uint32_t heard_ = 0;      // the greatest epoch
     std::uint32_t floor_ = 0;      // ids below may have been shown before a restart
     std::map<std::uint32_t, peer> peers_;
@@ -1215,6 +1222,8 @@ private:
     std::uint64_t join_due_ = 0, claim_due_ = 0, who_due_ = 0, frozen_until_ = 0, apart_due_ = 0;
     std::uint32_t postponed_ = 0;
     folding fold_;
+    position folded_, unfoldable_;           // the tips of branches
+    std::uint64_t unfoldable_until_ = 0;
 
     bool must_announce_ = false;
     position announced_;
