@@ -109,7 +109,8 @@ public:
         co_return co_await keep->begin(there, false);
     }
 
-    /// Returns when as many nodes hold it as `wanted` asks for. Throws busy (it did not happen), may_have_happened, too_big.
+    /// Returns when as many nodes hold it as `wanted` asks for. Throws busy (it did not happen), may_have_happened, too_big (it
+    /// appends more than 256 messages, or has more than 900 KiB).
     asio::awaitable<outcome_type> propose(bytes_view operations, durability wanted) { return core_->propose(operations, wanted == durability::stored); }
 
     /// True: the state has moved since the last call. No I/O: pushes move it.
@@ -312,6 +313,8 @@ struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member
     asio::awaitable<outcome_type> propose(bytes_view operations, bool stored) {
         check_open();
         if (operations.size() > detail::member<M>::step_size_max) throw error(errc::too_big, name, "more than one transaction may hold");
+        if (M::ids_wanted(operations) > uid_block_size)
+            throw error(errc::too_big, name, "one transaction appends no more than 256 messages to a mailbox that nodes share: split it");
         auto const self = this->shared_from_this();
         auto const mine = std::make_shared<waiter>();
         dot id;

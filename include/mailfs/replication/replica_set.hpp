@@ -87,6 +87,7 @@ public:
     // --- for journals --------------------------------------------------------------------------------------------
 
     void attach(std::string const& name, detail::replica_endpoint& e) {
+        if (name.empty() || name.size() > format::peer_name_size_max) throw error(errc::bad_name, name, "nodes name a mailbox by 1 to 1024 bytes");
         if (!endpoints_.try_emplace(name, endpoint{&e, ++channels_}).second) throw error(errc::busy, name, "is open in this process already");
         for (auto const node : up_) e.link_up(node);
     }
