@@ -5,6 +5,8 @@
 //   mailfs-sim --seed N --trace FILE                  draws that schedule
 // A schedule that fails is made short and printed as a test.
 #include "campaign.hpp"
+#include "found.hpp"
+#include "run.hpp"
 #include "trace.hpp"
 
 #include <fmt/format.h>
@@ -30,7 +32,7 @@ namespace {
 
 struct options {
     campaign_options campaign;
-    bool mutants = false, rows = false;
+    bool mutants = false, found = false;
     std::string mutant_name, trace;
     std::uint64_t row_hits_min = 0;
 };
@@ -133,6 +135,18 @@ int run_mutants(options const& o) {
     return killed == total ? 0 : 1;
 }
 
+int run_found() {
+    std::uint64_t violations = 0;
+    auto const all = found_schedules();
+    for (auto const& f : all)
+        if (auto const r = run(f.how); !r.violation.empty()) {
+            ++violations;
+            fmt::print("again: {}: {}\n", f.what, r.violation);
+        }
+    fmt::print("sim.found {}\nsim.violations {}\n", all.size(), violations);
+    return violations == 0 ? 0 : 1;
+}
+
 int draw(options const& o) {
     auto s = make_schedule(o.campaign.seed, o.campaign.size);
     if (auto const found = run(s); !found.violation.empty()) s = shorten(s, found.rule, mutant::none);  // what matters alone
@@ -165,9 +179,11 @@ int main(int argc, char** argv) {
     app.add_option("--rows", o.row_hits_min, "Fail when a row of the protocol's tables is hit less often")->capture_default_str();
     app.add_flag("--mutants", o.mutants, "Plant each known error in turn");
     app.add_option("--mutant", o.mutant_name, "Plant this one, and show how it is found");
+    app.add_flag("--found", o.found, "Replay the schedules that found errors once");
     app.add_option("--trace", o.trace, "Draw the schedule of --seed into this file, as SVG");
     CLI11_PARSE(app, argc, argv);
     if (o.campaign.size.nodes == 1) return (fmt::print(stderr, "mailfs-sim: one node shares nothing\n"), 2);
+    if (o.found) return run_found();
     if (!o.trace.empty()) return draw(o);
     return o.mutants || !o.mutant_name.empty() ? run_mutants(o) : run_schedules(o);
 }

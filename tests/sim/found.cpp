@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "found.hpp"
+
+#include <utility>
+
+namespace mailfs::sim {
+
+namespace {
+
+// The members before clock_offset_ms, then the choices: at ms, what, node, other, argument, for ms.
+schedule of(std::uint64_t seed, std::uint32_t nodes, std::uint32_t length_ms, std::vector<choice> choices) {
+    schedule s;
+    s.seed = seed;
+    s.nodes = nodes;
+    s.clients = 1;
+    s.length_ms = length_ms;
+    s.choices = std::move(choices);
+    return s;
+}
+schedule with_clocks(schedule s, std::uint32_t offset_ms, std::uint32_t drift_ppm) {
+    s.clock_offset_ms = offset_ms;
+    s.clock_drift_ppm = drift_ppm;
+    return s;
+}
+
+}  // namespace
+
+std::vector<found_schedule> found_schedules() {
+    return {
+        {"a restarted node with the higher epoch waited two seconds for a peer that it did not need",
+         of(3, 4, 2914, {{1000, deed::append, 2, 0, 4, 0}, {1129, deed::isolate, 4, 2, 15, 1226}, {1913, deed::add_flag, 2, 0, 93, 0},
+                         {2913, deed::crash, 4, 2, 69, 554}})},
+        {"a member thought that it had caught up with one whom it had just begun to follow",
+         of(3, 4, 3861, {{1000, deed::append, 2, 0, 96, 0}, {1116, deed::replace_flags, 2, 0, 64, 0}, {1628, deed::pause, 1, 4, 62, 1573},
+                         {2258, deed::isolate, 3, 1, 95, 683}, {2462, deed::flap, 4, 1, 87, 1916}, {3462, deed::flap, 2, 1, 58, 1488}})},
+        {"a master that stepped down took a state whose UIDNEXT was lower than what it had shown",
+         of(9, 2, 1106, {{1000, deed::crash, 2, 1, 10, 23}, {1091, deed::crash, 1, 2, 84, 6}, {1105, deed::stall, 1, 2, 63, 32}})},
+        {"who became master did not order what its own callers waited for",
+         of(10, 2, 9730, {{2714, deed::break_links, 1, 2, 3, 114}, {3435, deed::long_pause, 1, 2, 30, 11370}})},
+        {"a new master did not look at branches until something else happened",
+         of(126, 3, 2607, {{461, deed::crash, 1, 3, 10, 176}, {543, deed::power_cut, 2, 3, 9, 30}, {989, deed::crash, 2, 3, 28, 31},
+                           {1007, deed::append, 3, 0, 10, 0}, {1027, deed::long_pause, 3, 2, 58, 2934}, {1188, deed::remove_keyword, 1, 0, 39, 0},
+                           {1606, deed::long_pause, 1, 2, 32, 1305}, {2606, deed::crash, 2, 3, 40, 96}})},
+        {"a branch was asked for before it knew that the asker stands higher, and neither asked again",
+         of(154, 2, 2493, {{1000, deed::append, 2, 0, 78, 0}, {1268, deed::isolate, 2, 1, 66, 1688}, {1341, deed::sync_fails, 2, 1, 73, 872},
+                           {2341, deed::sync_fails, 1, 2, 25, 891}, {2383, deed::remove_flag, 1, 0, 47, 0}, {2487, deed::add_keyword, 2, 0, 79, 0},
+                           {2492, deed::add_flag, 1, 0, 60, 0}})},
+        {"a fold whose changes had equal stamps was refused by those that were to apply it, and ordered again without end",
+         with_clocks(of(6287, 3, 3317,
+                        {{81, deed::clock_stands, 1, 3, 30, 6258},   {191, deed::append, 1, 0, 6, 0},           {245, deed::append, 1, 0, 14, 0},
+                         {286, deed::expunge, 1, 0, 88, 0},          {334, deed::append, 1, 0, 33, 0},          {523, deed::append_stored, 1, 0, 4, 0},
+                         {530, deed::append, 1, 0, 0, 0},            {580, deed::expunge, 1, 0, 95, 0},         {641, deed::long_pause, 3, 1, 20, 2584},
+                         {709, deed::append, 1, 0, 1, 0},            {744, deed::append, 1, 0, 35, 0},          {752, deed::append, 1, 0, 1, 0},
+                         {1026, deed::append_stored, 4, 0, 23, 0},   {1218, deed::append, 4, 0, 0, 0},          {1507, deed::append_stored, 1, 0, 65, 0},
+                         {1627, deed::append, 2, 0, 41, 0},          {1691, deed::expunge, 1, 0, 37, 0},        {1915, deed::expunge, 1, 0, 38, 0},
+                         {2143, deed::append_stored, 1, 0, 28, 0},   {2224, deed::append_stored, 1, 0, 80, 0},  {2470, deed::append, 1, 0, 16, 0},
+                         {2939, deed::append, 1, 0, 4, 0},           {2957, deed::expunge, 1, 0, 73, 0},        {3188, deed::expunge, 1, 0, 57, 0},
+                         {3196, deed::conditional, 1, 0, 4107232039, 0}, {3249, deed::append_stored, 1, 0, 90, 0}, {3316, deed::add_flag, 1, 0, 152346555, 0}}),
+                     3'600'000, 0)},
+    };
+}
+
+}  // namespace mailfs::sim
