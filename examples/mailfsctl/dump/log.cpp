@@ -4,6 +4,7 @@
 #include "dump/seed.hpp"
 
 #include <mailfs/format/log_record.hpp>
+#include <mailfs/format/replication_record.hpp>
 #include <mailfs/types/uid.hpp>
 
 #include <fmt/format.h>
@@ -99,8 +100,33 @@ dump_entry restart_of(bytes_view payload) {
     return e.number("void_from", std::uint32_t{p.void_from}).number("margin", std::uint32_t{p.margin});
 }
 
-void put_record(f::record_view const& r, std::uint64_t at, bool tree, dump_writer& out) {
-    constexpr std::string_view names[] = {"", "transaction", "seal", "scar", "restart"};
+dump_entry epoch_of(bytes_view payload) {
+    dump_entry e("reign");
+    auto const start = f::decode_epoch_start(payload);
+    if (!start) return e.say("makes no sense");
+    e.number("epoch", start->epoch).number("node", start->owner.node).number("ids_first", start->ids_first);
+    return e.number("ids_last", start->ids_last).number("id_next", start->id_next);
+}
+dump_entry ids_of(bytes_view payload) {
+    dump_entry e("reserved");
+    auto const ids = f::decode_ids(payload);
+    return ids ? e.number("first", ids->first).number("last", ids->last) : e.say("makes no sense");
+}
+
+// Where its writer stood; in a log that nodes share, the step's own place.
+void put_base(f::record_header const& h, bool shared, dump_entry& e) {
+    if (shared) {
+        e.number("epoch", std::uint32_t{h.base_offset}).number("n", std::uint32_t{h.base_n});
+        return;
+    }
+    e.number("base_offset", std::uint32_t{h.base_offset}, fmt::format("read up to {}", std::uint32_t{h.base_offset}));
+    e.number("base_uid_next", std::uint32_t{h.base_next_id}, fmt::format("uid_next {}", std::uint32_t{h.base_next_id}));
+    e.number("base_n", std::uint32_t{h.base_n}, fmt::format("n {}", std::uint32_t{h.base_n}))
+        .number("synced", std::uint32_t{h.synced});
+}
+
+void put_record(f::record_view const& r, std::uint64_t at, bool tree, bool shared, dump_writer& out) {
+    constexpr std::string_view names[] = {"", "transaction", "seal", "scar", "restart", "epoch", "ids", "fold", "settle"};
     auto const& h = r.header;
     bool const known = h.kind < std::size(names);
     dump_entry e(known ? names[h.kind] : "record");
@@ -112,17 +138,18 @@ void put_record(f::record_view const& r, std::uint64_t at, bool tree, dump_write
         e.text("origin",
                fmt::format("{}/{:016x}/{}", std::uint32_t{h.node}, std::uint64_t{h.incarnation}, std::uint64_t{h.counter}));
     }
-    e.number("base_offset", std::uint32_t{h.base_offset}, fmt::format("read up to {}", std::uint32_t{h.base_offset}));
-    e.number("base_uid_next", std::uint32_t{h.base_next_id}, fmt::format("uid_next {}", std::uint32_t{h.base_next_id}));
-    e.number("base_n", std::uint32_t{h.base_n}, fmt::format("n {}", std::uint32_t{h.base_n}))
-        .number("synced", std::uint32_t{h.synced});
+    put_base(h, shared, e);
     switch (r.kind()) {
         case f::record_kind::transaction:
             e.children("operations", tree ? tree_operations(r.payload) : mailbox_operations(r.payload));
             break;
         case f::record_kind::scar: e.children("ranges", ranges_of(r.payload)); break;
         case f::record_kind::restart: e.children("restart", {restart_of(r.payload)}); break;
-        case f::record_kind::seal: break;
+        case f::record_kind::epoch: e.children("start", {epoch_of(r.payload)}); break;
+        case f::record_kind::ids: e.children("ids", {ids_of(r.payload)}); break;
+        case f::record_kind::seal:
+        case f::record_kind::fold:
+        case f::record_kind::settle: break;
     }
     out.entry(at, e);
 }
@@ -137,9 +164,10 @@ void dump_log(bytes_view file, std::string_view of, dump_writer& out) {
     out.title(tree ? "log of a mailbox tree" : "log of a mailbox", file.size());
     auto const seed = read_header(file, out);
     if (!seed) return;
+    bool const shared = sound && (header.features_required & f::log_feature_replicated) != 0;
     for (std::size_t at = sizeof header; at < file.size();) {
         if (auto const record = f::decode_record(file.subspan(at), *seed)) {
-            put_record(*record, at, tree, out);
+            put_record(*record, at, tree, shared, out);
             at += record->header.size;
             continue;
         }
