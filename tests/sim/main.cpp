@@ -20,6 +20,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,7 @@ namespace {
 
 struct options {
     campaign_options campaign;
-    bool mutants = false, found = false;
+    bool mutants = false, found = false, fresh = false;
     std::string mutant_name, trace;
     std::uint64_t row_hits_min = 0;
 };
@@ -103,6 +104,7 @@ bool rows_are_hit(options const& o, campaign_result const& r) {
 }
 
 int run_schedules(options const& o) {
+    fmt::print("sim.seed {}\n", o.campaign.seed);
     auto const r = run_with_bar(o.campaign, "schedules");
     print(r);
     if (r.first) print_failure(o.campaign, *r.first);
@@ -170,6 +172,7 @@ int main(int argc, char** argv) {
     if (asked != nullptr) o.campaign.schedules = std::strtoull(asked, nullptr, 10);
     CLI::App app("Runs simulated clusters, and prints one line `figure value` for each figure.", "mailfs-sim");
     app.add_option("--seed", o.campaign.seed, "The first schedule")->capture_default_str();
+    app.add_flag("--fresh", o.fresh, "Seeds that nobody has seen yet; sim.seed says which is the first");
     app.add_option("--schedules", o.campaign.schedules, "How many; also MAILFS_SIM_SCHEDULES")->capture_default_str();
     app.add_option("--nodes", o.campaign.size.nodes, "How many nodes, 2 to 16; 0: 2 to 5, as the seed says")->check(CLI::Range(0U, 16U))->capture_default_str();
     app.add_option("--operations", o.campaign.size.operations, "About how many in each schedule")->capture_default_str();
@@ -182,6 +185,7 @@ int main(int argc, char** argv) {
     app.add_flag("--found", o.found, "Replay the schedules that found errors once");
     app.add_option("--trace", o.trace, "Draw the schedule of --seed into this file, as SVG");
     CLI11_PARSE(app, argc, argv);
+    if (o.fresh) o.campaign.seed = std::uint64_t{std::random_device()()} << 24;
     if (o.campaign.size.nodes == 1) return (fmt::print(stderr, "mailfs-sim: one node shares nothing\n"), 2);
     if (o.found) return run_found();
     if (!o.trace.empty()) return draw(o);

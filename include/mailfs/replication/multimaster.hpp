@@ -243,6 +243,7 @@ struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member
             note_written(last);
         } else if (!std::exchange(unsynced, last)) {
             sync_due = set.steady_ms() + set.options().flush_ms;
+            set.reschedule(name);
         }
     }
     asio::awaitable<void> sync_now() {
@@ -306,6 +307,7 @@ struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member
             broken = true;
             wake.raise();
         }
+        set.reschedule(name);
     }
 
     // --- calls -----------------------------------------------------------------------------------------------------

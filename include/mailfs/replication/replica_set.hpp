@@ -12,6 +12,7 @@
 #include <mailfs/replication/member_options.hpp>
 #include <mailfs/transport/transport.hpp>
 
+#include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/this_coro.hpp>
@@ -24,6 +25,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -38,7 +40,7 @@ struct replica_endpoint {
     virtual void link_down(std::uint32_t node) = 0;
     virtual void receive(std::uint32_t node, format::peer_message const& message) = 0;
     virtual void tick() = 0;
-    virtual std::uint64_t next_due_ms() const noexcept = 0;
+    virtual std::uint64_t next_due_ms() const noexcept = 0;  ///< when tick() has something to do; reschedule() when it changes
 
 protected:
     ~replica_endpoint() = default;
@@ -51,8 +53,6 @@ protected:
 template <transport Transport, host Host>
 class replica_set {
 public:
-    static constexpr std::uint32_t tick_ms = 10;
-
     replica_set(Transport t, Host h, replication_options options)
         : transport_(std::move(t)), host_(std::move(h)), options_(std::move(options)), incarnation_(host_.now_ms() << 16 | (host_.random() & 0xffff)),
           handler_(*this), links_(transport_, link_options(), handler_) {}
@@ -67,14 +67,11 @@ public:
 
     /// Keeps the links and the time until stop(). Nothing is under way when it returns.
     asio::awaitable<void> run() {
-        bool ticking = true;
-        detail::signal ended;
-        asio::co_spawn(co_await asio::this_coro::executor, keep_time(), [&](std::exception_ptr) {
-            ticking = false;
-            ended.raise();
-        });
+        executor_ = co_await asio::this_coro::executor;
+        keep_time();
         co_await links_.run();
-        while (ticking) co_await ended.wait();
+        while (!alarms_.empty()) co_await alarm_ended_.wait();
+        executor_ = {};
     }
     void stop() { links_.stop(); }
     /// Why links end, for a log.
@@ -88,32 +85,39 @@ public:
 
     void attach(std::string const& name, detail::replica_endpoint& e) {
         if (name.empty() || name.size() > format::peer_name_size_max) throw error(errc::bad_name, name, "nodes name a mailbox by 1 to 1024 bytes");
-        if (!endpoints_.try_emplace(name, endpoint{&e, ++channels_}).second) throw error(errc::busy, name, "is open in this process already");
+        if (!endpoints_.try_emplace(name, endpoint{&e, ++channels_, never}).second) throw error(errc::busy, name, "is open in this process already");
         for (auto const node : up_) e.link_up(node);
     }
     void detach(std::string const& name) {
         auto const it = endpoints_.find(name);
         if (it == endpoints_.end()) return;
         for (auto const node : up_) links_.send(node, it->second.channel, format::peer_close{});
+        dues_.erase({it->second.due, it->first});
         endpoints_.erase(it);
     }
     void send(std::string const& name, std::uint32_t node, format::peer_message const& m) {
         if (auto const it = endpoints_.find(name); it != endpoints_.end()) links_.send(node, it->second.channel, m);
     }
-    /// What has come due is ticked; run() calls it often enough.
-    void tick() {
-        auto const now = steady_ms();
-        std::vector<detail::replica_endpoint*> due;
-        for (auto const& [name, e] : endpoints_)
-            if (e.here->next_due_ms() <= now) due.push_back(e.here);
-        for (auto* const e : due)
-            if (is_attached(*e)) e->tick();
+    /// Its next_due_ms() may be another now. Cost: the logarithm of how many mailboxes are open.
+    void reschedule(std::string const& name) {
+        auto const it = endpoints_.find(name);
+        if (it == endpoints_.end()) return;
+        auto& e = it->second;
+        auto const due = e.here->next_due_ms();
+        if (due == e.due) return;
+        dues_.erase({e.due, it->first});
+        e.due = due;
+        if (due != never) dues_.emplace(due, it->first);
+        keep_time();
     }
 
 private:
+    static constexpr std::uint64_t never = ~std::uint64_t{0};
+
     struct endpoint {
         detail::replica_endpoint* here = nullptr;
         std::uint64_t channel = 0;
+        std::uint64_t due = never;  // under which it stands in dues_
     };
     struct handler final : detail::peer_link_handler {
         explicit handler(replica_set& s) : set(s) {}
@@ -138,14 +142,34 @@ private:
         o.now_ms = [this] { return host_.now_ms(); };
         return o;
     }
-    asio::awaitable<void> keep_time() {
-        try {
-            while (true) {
-                co_await transport_.wait(tick_ms);
-                tick();
-            }
-        } catch (error const&) {  // stopped
+    // An alarm goes off no later than the first thing comes due. One that goes off too early does nothing.
+    void keep_time() {
+        if (!executor_ || dues_.empty()) return;
+        auto const due = std::max(dues_.begin()->first, last_tick_ + 1);  // whatever an endpoint says
+        if (!alarms_.empty() && alarms_.back() <= due) return;
+        alarms_.push_back(due);
+        asio::co_spawn(executor_, wait_until(due), [this, due](std::exception_ptr thrown) {
+            std::erase(alarms_, due);
+            alarm_ended_.raise();
+            if (!thrown) tick();
+        });
+    }
+    asio::awaitable<void> wait_until(std::uint64_t due) {
+        auto const now = steady_ms();
+        co_await transport_.wait(static_cast<std::uint32_t>(std::min<std::uint64_t>(due > now ? due - now : 0, 1U << 30)));
+    }
+    void tick() {
+        auto const now = last_tick_ = steady_ms();
+        std::vector<std::string> due;
+        for (auto const& [when, name] : dues_) {
+            if (when > now) break;
+            due.emplace_back(name);
         }
+        for (auto const& name : due) {
+            auto const it = endpoints_.find(name);
+            if (it != endpoints_.end()) it->second.here->tick();
+        }
+        keep_time();
     }
     bool is_attached(detail::replica_endpoint const& e) const {
         return std::any_of(endpoints_.begin(), endpoints_.end(), [&](auto const& n) { return n.second.here == &e; });
@@ -187,6 +211,11 @@ private:
     replication_options options_;
     std::uint64_t incarnation_;
     std::map<std::string, endpoint> endpoints_;
+    std::set<std::pair<std::uint64_t, std::string_view>> dues_;  // of endpoints, by their names
+    std::vector<std::uint64_t> alarms_;                          // that are under way, the first to go off last
+    std::uint64_t last_tick_ = 0;
+    asio::any_io_executor executor_;                             // while it runs
+    detail::signal alarm_ended_;
     std::map<std::pair<std::uint32_t, std::uint64_t>, std::string> names_;  // what a peer's channel stands for
     std::set<std::uint32_t> up_;
     std::uint64_t channels_ = 0;

@@ -148,7 +148,7 @@ public:
 
 private:
     struct context : asio::io_context {
-        context() : asio::io_context(1) {}
+        context() : asio::io_context(ASIO_CONCURRENCY_HINT_UNSAFE) {}
         using asio::execution_context::shutdown;
     };
     struct held_base {

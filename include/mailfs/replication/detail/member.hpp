@@ -245,6 +245,8 @@ public:
                 io_->finish(c.id, c.was_sent ? errc::may_have_happened : errc::busy);
                 give_up(c);
             }
+        if (join_due_ <= t) join_due_ = 0;
+        if (apart_due_ <= t) apart_due_ = 0;
         if (frozen_until_ != 0 && frozen_until_ <= t) thaw();
         if (fold_.from != 0 && fold_.due <= t && !fold_.branch) fold_ = {};
         if (who_due_ != 0 && who_due_ <= t) conclude_who();
@@ -266,9 +268,10 @@ public:
     std::uint64_t next_due_ms() const noexcept {
         if (role_ == member_role::closed) return ~std::uint64_t{0};
         auto due = calls_.next_due_ms();
-        for (auto const t : {frozen_until_, who_due_, claim_due_, fold_.due, apart_due_, join_due_, handing_until_, quiet_due_, left_behind_due_})
+        for (auto const t : {frozen_until_, who_due_, claim_due_, apart_due_, join_due_, handing_until_, quiet_due_, left_behind_due_})
             if (t != 0) due = std::min(due, t);
-        if (upstream_ != 0 && !caught_up_) due = std::min(due, asked_at_ + options_.patience_ms);
+        if (fold_.from != 0 && !fold_.branch) due = std::min(due, fold_.due);
+        if (upstream_ != 0 && !caught_up_ && !adopting_) due = std::min(due, asked_at_ + options_.patience_ms);
         if (!calls_.empty()) due = std::min(due, resend_at_);
         if (is_master() && !used_.empty()) due = std::min(due, use_due_);
         if (announced_ != stream().at) due = std::min(due, announced_at_ + options_.patience_ms);

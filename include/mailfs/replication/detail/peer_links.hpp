@@ -8,7 +8,7 @@
 #pragma once
 
 #include <mailfs/config.hpp>
-#include <mailfs/detail/wait.hpp>
+#include <mailfs/detail/signal.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/peer_frame.hpp>
 #include <mailfs/format/peer_message.hpp>
@@ -22,7 +22,6 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/co_spawn.hpp>
-#include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
 #include <algorithm>
@@ -94,14 +93,10 @@ public:
     /// Throws what a handler threw that is no error of a link. It is ended by stop() alone, not by cancellation.
     asio::awaitable<void> run() {
         auto const executor = co_await asio::this_coro::executor;
-        done_.emplace(executor, asio::steady_timer::time_point::max());
         if (!stopped_) start(executor, accept_all(executor));
         for (auto const node : options_.peers)
             if (!stopped_ && node > options_.node) start(executor, keep_connected(node, executor));
-        while (under_way_ > 0) {
-            std::error_code ignored;
-            co_await detail::wait(*done_, ignored);
-        }
+        while (under_way_ > 0) co_await done_.wait();
         if (failure_) std::rethrow_exception(failure_);
     }
 
@@ -135,15 +130,14 @@ private:
 
     /// One connection, from its beginning to its end.
     struct session {
-        session(link l, std::uint32_t wanted, asio::any_io_executor const& executor)
-            : connection(std::move(l)), expected(wanted), wake(executor, asio::steady_timer::time_point::max()) {}
+        session(link l, std::uint32_t wanted) : connection(std::move(l)), expected(wanted) {}
 
         link connection;
         std::uint32_t expected;  // the node that was connected to; 0: accepted
-        asio::steady_timer wake; // of the writer
+        signal wake;             // of the writer
         send_queue out;
         std::optional<format::peer_hello> hello;  // of the peer, once it was found good
-        bool proven = false, refused = false, ended = false, writer_waits = false;
+        bool proven = false, refused = false, ended = false;
         std::string why;
         std::uint64_t began_ms = 0, heard_ms = 0, pinged_ms = 0, proof_ms = 0;
         std::uint64_t pings = 0, pongs = 0;
@@ -169,7 +163,7 @@ private:
         asio::co_spawn(executor, std::move(work), [this](std::exception_ptr thrown) {
             if (thrown && !failure_) failure_ = thrown;
             if (thrown) stop();
-            if (--under_way_ == 0 && done_) done_->cancel();
+            if (--under_way_ == 0) done_.raise();
         });
     }
 
@@ -179,7 +173,7 @@ private:
             try {
                 if (handshakes_ < handshakes_max) {
                     link l = co_await transport_.accept();
-                    s = std::make_shared<session>(std::move(l), 0, executor);
+                    s = std::make_shared<session>(std::move(l), 0);
                 }
             } catch (std::system_error const& e) {
                 if (!stopped_) handler_.note(0, e.what());
@@ -195,7 +189,7 @@ private:
             session_ptr s;
             try {
                 link l = co_await transport_.connect(node);
-                s = std::make_shared<session>(std::move(l), node, executor);
+                s = std::make_shared<session>(std::move(l), node);
             } catch (std::system_error const&) {  // unreachable is nothing to tell each time
             }
             if (s) co_await serve(s, executor);
@@ -266,10 +260,7 @@ private:
             std::vector<std::byte> bytes;
             while (!s->ended) {
                 if (s->out.empty()) {
-                    std::error_code ignored;
-                    s->writer_waits = true;
-                    co_await detail::wait(s->wake, ignored);
-                    s->writer_waits = false;
+                    co_await s->wake.wait();
                     continue;
                 }
                 bytes.clear();
@@ -370,7 +361,7 @@ private:
     bool queue(session& s, std::uint64_t channel, format::peer_message const& m) {
         if (s.ended) return false;
         s.out.push(channel, m);
-        if (std::exchange(s.writer_waits, false)) s.wake.cancel();
+        s.wake.raise();
         if (s.out.size() > options_.queue_max) end(s, "more waits to be sent than may");
         return !s.ended;
     }
@@ -400,7 +391,7 @@ private:
         if (std::exchange(s.ended, true)) return;
         s.why = why;
         s.connection.close();
-        s.wake.cancel();
+        s.wake.raise();
     }
     static void refuse(session& s, std::string_view why) {
         s.refused = true;
@@ -417,7 +408,7 @@ private:
     peer_link_handler& handler_;
     std::vector<peer> peers_;                       // ascending
     std::vector<std::weak_ptr<session>> sessions_;  // all that have not ended
-    std::optional<asio::steady_timer> done_;
+    signal done_;
     std::size_t under_way_ = 0, handshakes_ = 0;
     bool stopped_ = false;
     std::exception_ptr failure_;
