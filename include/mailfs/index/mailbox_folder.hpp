@@ -9,6 +9,8 @@
 #include <mailfs/index/mailbox_replication.hpp>
 #include <mailfs/index/row_columns.hpp>
 #include <mailfs/index/vanished_list.hpp>
+#include <mailfs/replication/detail/coverage.hpp>
+#include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/types/flags.hpp>
 #include <mailfs/types/lineage.hpp>
 #include <mailfs/types/uid_blocks.hpp>
@@ -44,6 +46,7 @@ class vanished_ranges {
 public:
     void add(uid_t first, uid_t last) { ranges_.push_back({first, last}); }
     void add(uid_t uid) { add(uid, uid); }
+    std::size_t count() const noexcept { return ranges_.size(); }
     /// All that is not the same in both lists.
     void add_unequal(std::vector<vanished_list::entry> const& a, std::vector<vanished_list::entry> const& b, modseq_t floor) {
         auto const [from_a, from_b] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
@@ -114,7 +117,9 @@ public:
         give_uids();
         std::stable_sort(first_adopted(), out_.messages.end(), [](auto const& a, auto const& b) { return a.uid < b.uid; });
         out_.vanished_floor = std::max(trunk_.vanished().floor(), branch_.vanished().floor());
+        auto const before = vanished_.count();
         vanished_.add_unequal(trunk_.vanished().entries(), branch_.vanished().entries(), out_.vanished_floor);
+        if (vanished_.count() != before) hit(reached::fold_vanished);
         out_.vanished = vanished_.take();
         join_metadata();
         return format::encode_mailbox_fold(out_);
@@ -133,13 +138,17 @@ private:
 
     void head() {
         auto const& theirs = branch_.stream();
-        out_.stream.past = theirs.history();
-        out_.stream.seen = theirs.seen;
+        if (!mutated(mutant::lineage_of_branch_forgotten)) out_.stream.past = theirs.history();
+        if (!mutated(mutant::fold_without_seen_union)) out_.stream.seen = theirs.seen;
         out_.stream.retired = theirs.retired;
         out_.stream.latest = theirs.latest;
         at_ = {trunk_.stream().at.epoch, trunk_.stream().at.n + 1};
         out_.uid_validity = std::max(trunk_.uid_validity(), branch_.uid_validity());
         out_.uid_next = std::max(trunk_.uid_next(), branch_.uid_next());
+        bool const nothing_new = std::all_of(theirs.seen.begin(), theirs.seen.end(), [&](auto const& e) {
+            return trunk_.stream().would_admit({e.origin, e.counter}) != admission::fresh;
+        });
+        if (nothing_new) hit(reached::fold_of_nothing);
         auto const& a = trunk_.replication();
         auto const& b = branch_.replication();
         out_.settled = std::max(a.settled, b.settled);
@@ -207,8 +216,10 @@ private:
         auto const mine = find_register(t, what), theirs = find_register(b, what);
         auto const& x = mine.mark != nullptr ? *mine.mark : trunk_floor_;
         auto const& y = theirs.mark != nullptr ? *theirs.mark : branch_floor_;
-        bool const lost = y.beats(x);
-        bool const on = lost ? theirs.on : x.beats(y) ? mine.on : mine.on || theirs.on;
+        bool const earlier = mutated(mutant::fold_earlier_stamp_wins);
+        bool const lost = (earlier ? x.beats(y) : y.beats(x)) && !mutated(mutant::fold_keeps_only_trunk_flags);
+        bool const won = earlier ? y.beats(x) : x.beats(y) || mutated(mutant::fold_keeps_only_trunk_flags);
+        bool const on = lost ? theirs.on : won ? mine.on : mine.on || theirs.on;
         std::uint32_t const keyword = what & ~flag_register::keyword_bit;
         bool const is_keyword = what != keyword;
         if (on && is_keyword) out.keywords.push_back(keyword);
@@ -235,7 +246,14 @@ private:
 
     // --- messages ------------------------------------------------------------------------------------------------
     static auto order(message_dot const& d) noexcept { return std::tuple(d.node, d.incarnation, d.counter, d.part); }
+    static void hit_outcome(bool gone, bool stays, bool changed) noexcept {
+        hit(gone ? reached::fold_expunged : stays ? reached::fold_kept : reached::fold_renumbered);
+        if (gone && changed) hit(reached::fold_expunge_beats_flag);
+    }
+    // A message that is on one side only keeps its UID where the other's clients still look for it.
+    static bool may_keep(uid_t uid, uid_t announced) noexcept { return uid >= announced || mutated(mutant::renumber_nothing); }
     static bool has_seen(State const& s, message_dot const& d) {
+        if (mutated(mutant::fold_expunged_returns)) return false;
         return s.stream().would_admit({{d.node, d.incarnation}, d.counter}) != admission::fresh;
     }
     static std::size_t next_row(State const& s, std::size_t row) {
@@ -263,6 +281,7 @@ private:
                 bool const mine_marked = registered(t_mark, t_marks, x), theirs_marked = registered(b_mark, b_marks, x);
                 if (!equal || mine_marked || theirs_marked) in_both(i, j);
             } else {
+                if (x == y && x != uid_max) hit(reached::fold_same_uid);
                 if (x <= y && i < t.count()) mine.push_back(i);
                 if (y <= x && j < b.count()) theirs.push_back(j);
             }
@@ -306,12 +325,16 @@ private:
     }
     void in_both(std::size_t i, std::size_t j) {
         auto const t = trunk_values(i), b = branch_values(j);
+        hit(reached::fold_same);
+        if (t.flags != b.flags || t.keywords != b.keywords) hit(reached::fold_registers);
+        if (t.keywords != b.keywords) hit(reached::fold_keyword);
         auto v = join_values(t, b);
         bool const touched = v.flags != t.flags || v.keywords != t.keywords || trunk_.rows().modseq[i] != branch_.rows().modseq[j];
         if (touched || v.registers != t.registers) change(i, trunk_.rows().uid[i], touched, std::move(v));
     }
     // Each side renumbered it, or it was ordered on both: the higher UID, if nobody on the other side may miss it there.
     void with_two_uids(std::size_t i, std::size_t j) {
+        hit(reached::fold_two_uids);
         auto const x = trunk_.rows().uid[i], y = branch_.rows().uid[j];
         auto const uid = x > y && x >= branch_.uid_next() ? x : y > x && y >= trunk_.uid_next() ? y : wanted;
         if (uid != y) vanished_.add(y);
@@ -320,7 +343,8 @@ private:
     void only_here(std::size_t i) {
         auto const uid = trunk_.rows().uid[i];
         bool const gone = has_seen(branch_, trunk_.rows().dot[i]);
-        bool const stays = !gone && uid >= branch_.uid_next();
+        bool const stays = !gone && may_keep(uid, branch_.uid_next());
+        hit_outcome(gone, stays, trunk_.replication().registers.find(uid) != nullptr);
         change(i, gone ? 0 : stays ? uid : wanted, true, gone ? folded_values{} : trunk_values(i));
     }
     void only_there(std::size_t j) {
@@ -328,8 +352,9 @@ private:
         auto const uid = rows.uid[j];
         auto const dot = rows.dot[j];
         bool const gone = has_seen(trunk_, dot);
-        bool const stays = !gone && uid >= trunk_.uid_next();
-        if (!stays) vanished_.add(uid);
+        bool const stays = !gone && may_keep(uid, trunk_.uid_next());
+        hit_outcome(gone, stays, branch_.replication().registers.find(uid) != nullptr);
+        if (!stays && !mutated(mutant::vanished_below_m)) vanished_.add(uid);
         if (gone) return;
         auto m = from_values(branch_values(j));
         m.registers = standing_at_fold(m.registers);
@@ -372,7 +397,7 @@ private:
         std::vector<std::pair<decltype(birth(message{})), message*>> all;
         for (auto& m : out_.messages)
             if (m.uid == wanted) all.emplace_back(birth(m), &m);
-        std::sort(all.begin(), all.end(), [](auto const& a, auto const& b) { return a.first < b.first; });
+        std::sort(all.begin(), all.end(), [](auto const& a, auto const& b) { return mutated(mutant::renumber_out_of_order) ? b.first < a.first : a.first < b.first; });
         out_.ids_reserved = mine.ids_last;
         for (auto& [key, m] : all) {
             if (pool.ids_left() == 0) {
@@ -422,6 +447,7 @@ private:
             m.mark = lost ? q : p;
             m.mark->at = at_;
         }
+        hit(reached::fold_metadata);
         out_.metadata.push_back(std::move(m));
     }
 

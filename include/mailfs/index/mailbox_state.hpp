@@ -463,7 +463,7 @@ private:
         auto& flags = rows_.flags.at(row);
         recount(row, flags, m.flags, modseq, stream_.at.modseq());
         flags = m.flags;
-        modseq = stream_.at.modseq();
+        if (!detail::mutated(detail::mutant::changed_below_m)) modseq = stream_.at.modseq();
         rows_.keyword_set.at(row) = keywords_.id_of(m.keywords);
         changes_.changed(row);
     }
