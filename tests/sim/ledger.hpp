@@ -30,9 +30,9 @@ namespace mailfs::sim {
 
 enum class fate : std::uint8_t { pending, acknowledged, refused, unknown };
 
-/// One transaction of one operation on one message.
+/// One transaction of one operation, on one message or on the mailbox.
 struct attempt {
-    enum class kind : std::uint8_t { append, add, remove, replace, expunge };
+    enum class kind : std::uint8_t { append, add, remove, replace, expunge, metadata };
 
     std::size_t number = 0;
     kind what = kind::append;
@@ -148,7 +148,8 @@ private:
             case attempt::kind::replace: return {(a.flags & bit) != 0};
             case attempt::kind::add: return (a.flags & bit) != 0 ? std::vector<bool>{true} : std::vector<bool>{};
             case attempt::kind::remove: return (a.flags & bit) != 0 ? std::vector<bool>{false} : std::vector<bool>{};
-            case attempt::kind::expunge: return {};
+            case attempt::kind::expunge:
+            case attempt::kind::metadata: return {};
         }
         return {};
     }

@@ -27,6 +27,7 @@ enum class deed : std::uint8_t {
     conditional,
     expunge,
     expunge_stored,
+    set_metadata,
     look,  ///< a client asks for news, or goes to another node and asks there
     // network
     cut,
@@ -56,7 +57,7 @@ enum class deed : std::uint8_t {
 inline constexpr std::size_t deed_count = static_cast<std::size_t>(deed::count);
 inline constexpr std::array<std::string_view, deed_count> deed_names{
     "append",      "append_stored", "add_flag", "remove_flag", "replace_flags", "add_keyword",   "remove_keyword", "conditional",
-    "expunge",     "expunge_stored", "look",    "cut",         "cut_one_way",   "isolate",       "flap",           "break_links",
+    "expunge",     "expunge_stored", "set_metadata", "look",    "cut",         "cut_one_way",   "isolate",       "flap",           "break_links",
     "stall",       "slow_way",      "crash",    "crash_in_step", "crash_in_call", "power_cut",   "pause",          "long_pause",
     "clock_jump",  "clock_stands",  "disk_full", "sync_fails", "append_fails",  "slow_disk",
 };

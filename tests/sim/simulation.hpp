@@ -471,7 +471,20 @@ private:
             propose_append(m, c.what == deed::append_stored, c.arg);
             return true;
         }
+        if (c.what == deed::set_metadata) {
+            propose_metadata(m, c.arg);
+            return true;
+        }
         return propose_on_message(m, c);
+    }
+    // One of two entries is set, or removed.
+    void propose_metadata(machine<Node>& m, std::uint32_t arg) {
+        attempt a;
+        a.what = attempt::kind::metadata;
+        auto const value = fmt::format("{}", arg >> 8);
+        format::mailbox_transaction t;
+        t.metadata(arg % 2 == 0 ? "/private/comment" : "/shared/comment", arg / 2 % 4 == 0 ? std::nullopt : std::optional<std::string_view>(value));
+        propose(m, std::move(a), t);
     }
     void propose_append(machine<Node>& m, bool stored, std::uint32_t arg) {
         attempt a;
