@@ -8,11 +8,11 @@ namespace mailfs::sim {
 namespace {
 
 // The members before clock_offset_ms, then the choices: at ms, what, node, other, argument, for ms.
-schedule of(std::uint64_t seed, std::uint32_t nodes, std::uint32_t length_ms, std::vector<choice> choices) {
+schedule of(std::uint64_t seed, std::uint32_t nodes, std::uint32_t length_ms, std::vector<choice> choices, std::uint32_t clients = 1) {
     schedule s;
     s.seed = seed;
     s.nodes = nodes;
-    s.clients = 1;
+    s.clients = clients;
     s.length_ms = length_ms;
     s.choices = std::move(choices);
     return s;
@@ -57,6 +57,9 @@ std::vector<found_schedule> found_schedules() {
                          {2939, deed::append, 1, 0, 4, 0},           {2957, deed::expunge, 1, 0, 73, 0},        {3188, deed::expunge, 1, 0, 57, 0},
                          {3196, deed::conditional, 1, 0, 4107232039, 0}, {3249, deed::append_stored, 1, 0, 90, 0}, {3316, deed::add_flag, 1, 0, 152346555, 0}}),
                      3'600'000, 0)},
+        {"a session on a node that was master of an empty epoch missed what the others had changed below it",
+         of(108595, 5, 5754, {{425, deed::append, 5, 0, 52, 0}, {534, deed::pause, 1, 3, 40, 901}, {868, deed::isolate, 5, 4, 4, 2525},
+                              {1229, deed::look, 4, 0, 28, 0}, {2229, deed::add_flag, 3, 0, 48, 0}, {2355, deed::long_pause, 2, 1, 46, 868}}, 6)},
     };
 }
 

@@ -24,6 +24,7 @@ struct view_marks {
     std::vector<uid_t> uids;      // when detached: the messages shown, ascending; one that damage made unreadable has the
                                   // uid of its neighbour before it, or 0
     modseq_t seen = 0;            // HIGHESTMODSEQ at the last refresh
+    modseq_t news_after = 0;      // that, or less: what the view's history and the state's have in common
 };
 
 /// Runs of changed and expunged rows, kept as long as some view has not seen them, within a bound.
@@ -82,6 +83,10 @@ public:
         }
         first_ += runs_.size();
         runs_.clear();
+    }
+    /// Another state takes the place of the one that views have seen. They have this much in common, and what is later is news.
+    void go_back_to(modseq_t common) noexcept {
+        for (auto* v : views_) v->news_after = std::min(v->news_after, common);
     }
 
 private:

@@ -773,6 +773,7 @@ void basic_mailbox_state<Void>::load(std::span<std::byte> bytes, std::string_vie
     }
 
     changes_.abandon(*this);
+    if (stream->replicated()) changes_.go_back_to(common_position(stream_.history(), stream->history()).modseq());
     object_ = format::get_guid(h.object);
     stream_ = std::move(*stream);
     uid_validity_ = h.uid_validity;

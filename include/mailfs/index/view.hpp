@@ -187,7 +187,7 @@ private:
         auto& m = *marks_;
         m.rows_end = state_->rows().count();
         m.cursor = state_->changes().end();
-        m.seen = state_->highest_modseq();
+        m.seen = m.news_after = state_->highest_modseq();
         uid_next_ = state_->uid_next();
         keywords_ = state_->keywords().names().size();
         state_->changes().trim();
@@ -233,7 +233,7 @@ private:
             if (!there || state_->expunged().contains(row)) {
                 out.expunged.push_back(static_cast<std::uint32_t>(i + 1));
                 out.expunged_uids.add(shown[i]);
-            } else if (rows.modseq[row] > marks_->seen) {
+            } else if (rows.modseq[row] > marks_->news_after) {
                 out.changed.add(shown[i]);
             }
             if (there) ++row;

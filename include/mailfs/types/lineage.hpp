@@ -55,5 +55,11 @@ inline bool covers(std::span<lineage_entry const> l, std::span<lineage_entry con
     while (!other.empty() && other.back().n == 0 && find_epoch(l, other.back().epoch) == nullptr) other = other.first(other.size() - 1);
     return other.empty() || contains(l, {other.back().epoch, other.back().n});
 }
+/// The last position that both histories have; {}: none.
+inline position common_position(std::span<lineage_entry const> a, std::span<lineage_entry const> b) noexcept {
+    for (; !a.empty(); a = a.first(a.size() - 1))
+        if (auto const* const e = find_epoch(b, a.back().epoch)) return {e->epoch, std::min(e->n, a.back().n)};
+    return {};
+}
 
 }  // namespace mailfs

@@ -618,3 +618,21 @@ TEST_CASE("mailbox_fold: a damaged snapshot says so before anything changes") {
     b.step(format::record_kind::fold, payload);
     CHECK(list(damaged) == list(*b.state));
 }
+
+TEST_CASE("view: what another history brings is news, though its MODSEQs are below the one that was shown") {
+    replica a(1), b(2);
+    a.reign(1);
+    auto const uid = a.append(1, 10);
+    auto alone = replica::copy(*a.state, 3);
+    b.take(*a.state);
+    b.reign(2);
+    b.set(uid, flag::flagged, 20);
+    alone.reign(2);  // slot 3: the greater epoch, in which nothing happens
+    view shown(*alone.state);
+    CHECK(shown.highest_modseq() > b.state->highest_modseq());
+    b.reign(3);
+    alone.take(*b.state);  // nothing to fold
+    auto const changes = shown.refresh();
+    CHECK(changes.changed == uid_set::one(uid));
+    CHECK(shown.highest_modseq() == b.state->highest_modseq());
+}
