@@ -9,6 +9,7 @@
 #include <mailfs/transport/sim_process.hpp>
 #include <mailfs/types/guid.hpp>
 
+#include "schedule.hpp"
 #include "sim_fs.hpp"
 
 #include <cstddef>
@@ -29,6 +30,7 @@ struct node_parts {
     std::uint32_t number = 1;  ///< 1 and up
     std::uint32_t nodes = 1;   ///< of the cluster
     std::size_t copies_in_memory = 2, copies_on_disk = 2;
+    tuning tuned{};
     std::function<bool()> may_create{};  ///< whether this one makes the mailbox, which is nowhere yet
 };
 

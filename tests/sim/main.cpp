@@ -80,6 +80,7 @@ void print(campaign_result const& r) {
     fmt::print("sim.operations.lost_as_allowed {}\n", r.sums.lost);
     fmt::print("sim.clients.deltas {}\nsim.clients.fulls {}\nsim.settled_ms_max {}\n", r.sums.deltas, r.sums.fulls, r.sums.settled / 1000);
     for (std::size_t d = 0; d < deed_count; ++d) fmt::print("sim.deed.{} {}\n", deed_names[d], r.sums.deeds[d]);
+    for (std::size_t k = 0; k < power_cut_count; ++k) fmt::print("sim.power_cut.{} {}\n", power_cut_names[k], r.sums.power_cuts[k]);
     for (std::size_t i = 0; i < r.reached.size(); ++i) fmt::print("sim.row.{} {}\n", reached_names[i], r.reached[i]);
 }
 

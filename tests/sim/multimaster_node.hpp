@@ -64,6 +64,11 @@ private:
             if (n != parts.number) o.peers.push_back({n, n});
         o.copies_in_memory = parts.copies_in_memory;
         o.copies_on_disk = parts.copies_on_disk;
+        o.use_ms = parts.tuned.use_ms;
+        o.use_min = parts.tuned.use_min;
+        o.quiet_ms = parts.tuned.quiet_ms;
+        o.call_ms = parts.tuned.call_ms;
+        o.ring_size = parts.tuned.ring_size;
         return o;
     }
     asio::awaitable<bool> open() {

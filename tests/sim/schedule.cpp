@@ -15,6 +15,8 @@ std::string as_test(schedule const& s, std::string_view violation) {
     fmt::format_to(at, "    s.copies_in_memory = {};\n    s.copies_on_disk = {};\n", s.copies_in_memory, s.copies_on_disk);
     if (s.clock_offset_ms != 0) fmt::format_to(at, "    s.clock_offset_ms = {};\n", s.clock_offset_ms);
     if (s.clock_drift_ppm != 0) fmt::format_to(at, "    s.clock_drift_ppm = {};\n", s.clock_drift_ppm);
+    if (auto const& t = s.tuned; t != tuning())
+        fmt::format_to(at, "    s.tuned = {{{}, {}, {}, {}, {}}};\n", t.use_ms, t.use_min, t.quiet_ms, t.call_ms, t.ring_size);
     fmt::format_to(at, "    s.choices = {{  // at ms, what, node, other, argument, for ms\n");
     for (auto const& c : s.choices)
         fmt::format_to(at, "        {{{}, deed::{}, {}, {}, {}, {}}},\n", c.at_ms, name_of(c.what), c.node, c.other, c.arg, c.time_ms);

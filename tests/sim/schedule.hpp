@@ -63,6 +63,9 @@ inline constexpr std::array<std::string_view, deed_count> deed_names{
 };
 static_assert(!deed_names.back().empty());
 constexpr std::string_view name_of(deed d) noexcept { return deed_names[static_cast<std::size_t>(d)]; }
+inline constexpr std::size_t power_cut_count = 7;
+/// What becomes of what was not synced, in the order of mailfs::power_cut.
+inline constexpr std::array<std::string_view, power_cut_count> power_cut_names{"lose_all", "keep_all", "cut", "appends", "pages", "garbage", "any"};
 constexpr bool is_fault(deed d) noexcept { return d > deed::look; }
 
 struct choice {
@@ -75,6 +78,15 @@ struct choice {
     friend bool operator==(choice const&, choice const&) = default;
 };
 
+/// Options of the nodes that are not always the usual ones: what happens rarely under those shall happen often.
+struct tuning {
+    std::uint32_t use_ms = 10'000, use_min = 20;
+    std::uint32_t quiet_ms = 1000;
+    std::uint32_t call_ms = 5000;
+    std::uint32_t ring_size = 256U << 10;
+    friend bool operator==(tuning const&, tuning const&) = default;
+};
+
 struct schedule {
     std::uint64_t seed = 1;  ///< of all chance but the choices
     std::uint32_t nodes = 3;
@@ -83,6 +95,7 @@ struct schedule {
     std::uint32_t copies_in_memory = 2, copies_on_disk = 2;
     std::uint32_t clock_offset_ms = 0;   ///< each node's is within it
     std::uint32_t clock_drift_ppm = 0;
+    tuning tuned;
     std::vector<choice> choices;         ///< ascending by time
 };
 
@@ -109,6 +122,7 @@ public:
         if (one_in(2)) s.clock_offset_ms = one_in(2) ? 2000 : 3'600'000;
         if (one_in(2)) s.clock_drift_ppm = 10'000;
         choose_swarm();
+        tune();
         auto const operations = size_.operations / 4 + pick(size_.operations);
         for (std::uint32_t i = 0; i < operations; ++i) add_operation();
         auto const faults = one_in(8) || faults_.empty() ? 0 : 1 + pick(size_.faults * 2);
@@ -134,6 +148,13 @@ private:
         in_bursts_ = one_in(2);
         burst_ms_ = pick(made_.length_ms);
         fault_ms_ = 1U << (4 + pick(10));  // 16 ms to 8 s
+    }
+    void tune() {
+        auto& t = made_.tuned;
+        if (one_in(2)) t.use_ms = 500 + pick(2000), t.use_min = 4 + pick(8);
+        if (one_in(2)) t.quiet_ms = 100 + pick(400);
+        if (one_in(4)) t.call_ms = 1000;
+        if (one_in(2)) t.ring_size = 500 + pick(8000);
     }
     std::uint32_t node() { return busy_node_ != 0 && !one_in(4) ? busy_node_ : 1 + pick(made_.nodes); }
     std::uint32_t moment() {

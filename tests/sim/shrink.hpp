@@ -86,6 +86,7 @@ private:
         if (best_.clients > 1) attempt([](schedule& s) { s.clients = 1; });
         if (best_.clock_offset_ms != 0) attempt([](schedule& s) { s.clock_offset_ms = 0; });
         if (best_.clock_drift_ppm != 0) attempt([](schedule& s) { s.clock_drift_ppm = 0; });
+        if (best_.tuned != tuning()) attempt([](schedule& s) { s.tuned = {}; });
         for (std::size_t n = 0; n < best_.choices.size() && best_.choices.size() <= 40; ++n) {
             auto const& c = best_.choices[n];
             auto const before = n == 0 ? 0 : best_.choices[n - 1].at_ms;

@@ -40,6 +40,8 @@
 
 namespace mailfs::sim {
 
+static_assert(static_cast<std::size_t>(power_cut::any) + 1 == power_cut_count);
+
 /// What came of a schedule.
 struct run_result {
     std::string violation;  ///< empty: none
@@ -48,6 +50,7 @@ struct run_result {
     sim_time simulated = 0;
     std::uint64_t events = 0;
     std::array<std::uint64_t, deed_count> deeds{};  ///< that had an effect
+    std::array<std::uint64_t, power_cut_count> power_cuts{};
     std::uint64_t proposed = 0, acknowledged = 0, refused = 0, unknown = 0;
     std::uint64_t epochs = 0, renumbered = 0, deltas = 0, fulls = 0, lost = 0;
     sim_time settled = 0;  ///< from the end of the faults until all states were equal
@@ -56,6 +59,7 @@ struct run_result {
         simulated += r.simulated;
         events += r.events;
         for (std::size_t d = 0; d < deed_count; ++d) deeds[d] += r.deeds[d];
+        for (std::size_t k = 0; k < power_cut_count; ++k) power_cuts[k] += r.power_cuts[k];
         proposed += r.proposed;
         acknowledged += r.acknowledged;
         refused += r.refused;
@@ -273,6 +277,7 @@ private:
         parts.nodes = schedule_.nodes;
         parts.copies_in_memory = schedule_.copies_in_memory;
         parts.copies_on_disk = schedule_.copies_on_disk;
+        parts.tuned = schedule_.tuned;
         parts.may_create = [this, number = m.number()] { return number == 1 && began_ == 0; };
         auto const life = m.lives() + 1;
         m.start(std::move(parts), [this, number = m.number(), life] {
@@ -302,8 +307,12 @@ private:
         if (!m.is_up()) return;
         seen_[number - 1].watcher.reset();
         send_away(number);
-        if (power) m.cut_power(static_cast<power_cut>(arg % (static_cast<std::uint32_t>(power_cut::any) + 1)), arg);
-        else m.crash();
+        if (power) {
+            ++result_.power_cuts[arg % power_cut_count];
+            m.cut_power(static_cast<power_cut>(arg % power_cut_count), arg);
+        } else {
+            m.crash();
+        }
         bury(m);
     }
     void start_later(std::uint32_t number, std::uint64_t after_ms) {

@@ -390,8 +390,8 @@ struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member
     void link_up(std::uint32_t node) override {
         guarded([&] { member.link_up(node); });
     }
-    void link_down(std::uint32_t node) override {
-        guarded([&] { member.link_down(node); });
+    void link_down(std::uint32_t node, bool silent) override {
+        guarded([&] { member.link_down(node, silent); });
     }
     void receive(std::uint32_t node, format::peer_message const& m) override {
         guarded([&] { member.receive(node, m); });

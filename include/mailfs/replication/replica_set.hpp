@@ -37,7 +37,7 @@ namespace detail {
 /// What a mailbox hears of its peers.
 struct replica_endpoint {
     virtual void link_up(std::uint32_t node) = 0;
-    virtual void link_down(std::uint32_t node) = 0;
+    virtual void link_down(std::uint32_t node, bool silent) = 0;
     virtual void receive(std::uint32_t node, format::peer_message const& message) = 0;
     virtual void tick() = 0;
     virtual std::uint64_t next_due_ms() const noexcept = 0;  ///< when tick() has something to do; reschedule() when it changes
@@ -122,7 +122,7 @@ private:
     struct handler final : detail::peer_link_handler {
         explicit handler(replica_set& s) : set(s) {}
         void up(std::uint32_t node) override { set.link_up(node); }
-        void down(std::uint32_t node) override { set.link_down(node); }
+        void down(std::uint32_t node, bool silent) override { set.link_down(node, silent); }
         void message(std::uint32_t node, std::uint64_t channel, format::peer_message&& m) override { set.receive(node, channel, m); }
         void note(std::uint32_t node, std::string const& what) override {
             if (set.note_) set.note_(node, what);
@@ -185,11 +185,11 @@ private:
         for (auto* const e : all())
             if (is_attached(*e)) e->link_up(node);
     }
-    void link_down(std::uint32_t node) {
+    void link_down(std::uint32_t node, bool silent) {
         up_.erase(node);
         std::erase_if(names_, [&](auto const& n) { return n.first.first == node; });
         for (auto* const e : all())
-            if (is_attached(*e)) e->link_down(node);
+            if (is_attached(*e)) e->link_down(node, silent);
     }
     void receive(std::uint32_t node, std::uint64_t channel, format::peer_message const& m) {
         auto const key = std::pair(node, channel);

@@ -44,7 +44,10 @@ struct node final : mailfs::detail::peer_link_handler {
         said += "up " + std::to_string(n) + "; ";
         if (on_up) on_up(n);
     }
-    void down(std::uint32_t n) override { said += "down " + std::to_string(n) + "; "; }
+    void down(std::uint32_t n, bool silent) override {
+        said += "down " + std::to_string(n) + "; ";
+        silences += silent ? 1 : 0;
+    }
     void message(std::uint32_t n, std::uint64_t channel, peer_message&& m) override {
         ++messages;
         last = {channel, std::move(m)};
@@ -56,6 +59,7 @@ struct node final : mailfs::detail::peer_link_handler {
 
     memory_net& net;
     std::string said, notes;
+    int silences = 0;  // links that went down by it
     std::size_t messages = 0;
     frame last;
     std::function<void(std::uint32_t)> on_up, on_message;
@@ -371,6 +375,7 @@ TEST_CASE("peer links: a peer that sends half a frame and stalls is let go, befo
     net.run_for(4);
     CHECK(s.over);
     CHECK(b.said == "up 1; down 1; ");
+    CHECK(b.silences == 1);
     CHECK(b.noted("it is silent"));
 }
 
@@ -389,6 +394,7 @@ TEST_CASE("peer links: an echo counts once, and only of what was said") {
         s.send(0, peer_pong{1});
         CHECK(s.over);
         CHECK(b.said == "up 1; down 1; ");
+        CHECK(b.silences == 0);
         CHECK(b.noted("node 1, offset"));
     }
 }
@@ -638,7 +644,7 @@ TEST_CASE("peer links: what is under way may be destroyed where it stands") {
     // Coroutines go with the context, while the nodes they belong to are still there.
     struct quiet final : mailfs::detail::peer_link_handler {
         void up(std::uint32_t) override {}
-        void down(std::uint32_t) override {}
+        void down(std::uint32_t, bool) override {}
         void message(std::uint32_t, std::uint64_t, peer_message&&) override {}
     } handler;
     {

@@ -65,7 +65,7 @@ struct node final : mailfs::detail::peer_link_handler {
         in[n] = {};
         say(n, 1, 0);
     }
-    void down(std::uint32_t n) override {
+    void down(std::uint32_t n, bool) override {
         CHECK(is_up[n]);
         is_up[n] = false;
         ++downs;

@@ -98,7 +98,10 @@ public:
         serves_ = false;
         heard_ = std::max({heard_, heard, stream().at.epoch});
         floor_ = has_state ? std::max(machine_->next_id(), ids_known() + 1) : 0;
-        if (has_state && !is_new) hit(reached::restarted);
+        if (has_state && !is_new) {
+            hit(reached::restarted);
+            hit(reached::open_from_disk);
+        }
         if (is_new) floor_ = 0;
         join_due_ = is_new ? 0 : now() + options_.join_ms;
         disk_ = stream().at;
@@ -143,7 +146,7 @@ public:
         must_announce_ = true;
         flush();
     }
-    void link_down(std::uint32_t node) {
+    void link_down(std::uint32_t node, bool silent) {
         auto const p = find(node);
         if (p == nullptr) return;
         p->forget();
@@ -153,7 +156,7 @@ public:
         progress_is_news_ = below_.drop(node) || progress_is_news_;
         if (fold_.from == node && !fold_.branch) fold_ = {};
         if (upstream_ == node) {
-            hit(reached::master_reset);
+            hit(silent ? reached::master_silent : reached::master_reset);
             leave_upstream();
         }
         must_announce_ = true;
@@ -191,6 +194,7 @@ public:
         if (good) {
             hit(reached::caught_up_by_snapshot);
             if (role_ == member_role::ousted) hit(reached::branch_handed_in);
+            if (!has_state_) hit(reached::open_from_peer);
             has_state_ = true;
             frozen_until_ = 0;
             ring_.clear();

@@ -65,7 +65,8 @@ struct peer_link_options {
 /// message() throws ends the link; any other exception ends run().
 struct peer_link_handler {
     virtual void up(std::uint32_t node) = 0;
-    virtual void down(std::uint32_t node) = 0;  ///< what was sent may have got there or not
+    virtual void down(std::uint32_t node, bool silent) = 0;  ///< what was sent may have got there or not. `silent`: nobody said
+                                                             ///< so, no echo came
     virtual void message(std::uint32_t node, std::uint64_t channel, format::peer_message&& m) = 0;  ///< in order, while it is up
     virtual void note(std::uint32_t, std::string const&) {}  ///< for a log: why a link ended, or was refused; 0: by a stranger
 
@@ -137,7 +138,7 @@ private:
         signal wake;             // of the writer
         send_queue out;
         std::optional<format::peer_hello> hello;  // of the peer, once it was found good
-        bool proven = false, refused = false, ended = false;
+        bool proven = false, refused = false, ended = false, silent = false;
         std::string why;
         std::uint64_t began_ms = 0, heard_ms = 0, pinged_ms = 0, proof_ms = 0;
         std::uint64_t pings = 0, pongs = 0;
@@ -226,7 +227,7 @@ private:
         bool const was_up = p != nullptr && p->current == s;
         if (was_up) p->current = nullptr;
         if (s->refused || s->proven || s->hello) handler_.note(s->node(), s->why);
-        if (was_up) handler_.down(p->node);
+        if (was_up) handler_.down(p->node, s->silent);
     }
 
     asio::awaitable<void> read_all(session_ptr s) {
@@ -291,6 +292,7 @@ private:
     void give_up(session& s, std::uint64_t now) {
         bool const heard = s.heard_ms + options_.silence_ms > now;
         if (s.hello && heard) hit(reached::one_way);
+        s.silent = s.proven;
         if (!s.proven) end(s, "no proof of both directions in time");
         else end(s, heard ? "it is heard, but no ping comes back: one direction is lost" : "it is silent");
     }
@@ -349,7 +351,7 @@ private:
         handshakes_ -= s->expected == 0 ? 1U : 0U;
         if (auto const old = std::exchange(p->current, nullptr)) {
             end(*old, "a new link took its place");
-            handler_.down(p->node);
+            handler_.down(p->node, false);
             if (s->ended) return;
         }
         p->current = s;
