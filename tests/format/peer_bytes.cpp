@@ -70,7 +70,7 @@ TEST_CASE("replication page: the bytes it shows are the bytes that travel") {
     hello.nonce_high = guid::from_words(0x0011'2233'4455'6677, 0x8899'aabb'ccdd'eeff);
     hello.nonce_low = guid::from_words(0x0123'4567'89ab'cdef, 0xfedc'ba98'7654'3210);
     check("hello", 0, hello);
-    check("ping", 0, peer_ping{300});
+    check("ping", 0, peer_ping{300, 99});
 
     peer_open open;
     open.name = "box/0102";
@@ -105,7 +105,7 @@ TEST_CASE("replication page: types have the numbers that it says, and messages t
     open.epoch_heard = open.at.epoch;
     open.id_next = 1000;
     std::pair<std::string, peer_message> const all[] = {
-        {"hello", peer_hello{1, 1, {}, 1, 1, born, 0, 1'750'000'000'000, {}, {}}}, {"ping", peer_ping{1}}, {"pong", peer_pong{1}}, {"open", open},
+        {"hello", peer_hello{1, 1, {}, 1, 1, born, 0, 1'750'000'000'000, {}, {}}}, {"ping", peer_ping{1, 0}}, {"pong", peer_pong{1}}, {"open", open},
         {"close", peer_close{}}, {"propose", peer_propose{id, {born}, false, {}}}, {"refuse", peer_refuse{id}}, {"push", peer_push{at, chain, false, {}}},
         {"progress", peer_progress{at.epoch, false, {}}}, {"catch_up", peer_catch_up{at, chain, false, 0}}, {"want_branch", peer_want_branch{0}},
         {"snapshot", peer_snapshot{false, at, 0, 1000, {}}}, {"handover", peer_handover{at}}, {"who", peer_who{}}};

@@ -177,7 +177,7 @@ std::vector<format::peer_message> conversation() {
     position const at{0x11, 40};
     std::vector<peer_message> all;
     all.push_back(peer_hello{1, 1, guid::from_words(1, 2), 1, 1, us.incarnation, 0, 1'750'000'000'000, guid::from_words(3, 4), guid::from_words(5, 6)});
-    all.push_back(peer_ping{1});
+    all.push_back(peer_ping{1, 0});
     all.push_back(peer_pong{1});
     all.push_back(peer_open{"box/0102", guid::from_words(1, 2), at, 77, {{0x01, 300, 256}, {0x11, 40, 511}}, 300, us, 4, 0, 6, 0x21});
     all.push_back(peer_catch_up{{0x11, 38}, 55, false, 0});

@@ -22,7 +22,7 @@ public:
         using namespace format;
         switch (kind) {
             case 0: return hello();
-            case 1: return peer_ping{number()};
+            case 1: return peer_ping{number(), number()};
             case 2: return peer_pong{number()};
             case 3: return open();
             case 4: return peer_close{};

@@ -300,8 +300,12 @@ inline void get_body(field_reader& in, peer_hello& m) {
 template <class Sink>
 void put_body(Sink& out, peer_ping const& m) {
     out.varint(m.number);
+    out.varint(m.confirmed);
 }
-inline void get_body(field_reader& in, peer_ping& m) { m.number = in.varint(); }
+inline void get_body(field_reader& in, peer_ping& m) {
+    m.number = in.varint();
+    m.confirmed = in.varint();
+}
 template <class Sink>
 void put_body(Sink& out, peer_pong const& m) {
     out.varint(m.number);

@@ -39,9 +39,10 @@ struct peer_hello {
     guid nonce_high, nonce_low;  // 32 random bytes
     friend bool operator==(peer_hello const&, peer_hello const&) = default;
 };
-/// A link is up while its pings are echoed.
+/// By who connected. A link is up while its pings are echoed, and the echoes confirmed.
 struct peer_ping {
     std::uint64_t number = 0;
+    std::uint64_t confirmed = 0;  // the last ping whose echo came; 0: none
     friend bool operator==(peer_ping const&, peer_ping const&) = default;
 };
 struct peer_pong {

@@ -77,7 +77,7 @@ constexpr std::size_t fields_of() {
     else return sizeof...(Fields);
 }
 // A field more is to be put and got, made by tests/support/peer_messages.hpp, and told in docs/protocols/replication.md.
-static_assert(fields_of<peer_hello>() == 10 && fields_of<peer_ping>() == 1 && fields_of<peer_pong>() == 1 && fields_of<peer_open>() == 12);
+static_assert(fields_of<peer_hello>() == 10 && fields_of<peer_ping>() == 2 && fields_of<peer_pong>() == 1 && fields_of<peer_open>() == 12);
 static_assert(fields_of<peer_close>() == 0 && fields_of<peer_propose>() == 4 && fields_of<peer_refuse>() == 1 && fields_of<peer_push>() == 4);
 static_assert(fields_of<stream_step>() == 5 && fields_of<peer_progress>() == 3 && fields_of<peer_progress::entry>() == 3);
 static_assert(fields_of<peer_catch_up>() == 4 && fields_of<peer_want_branch>() == 1 && fields_of<peer_snapshot>() == 5);
@@ -186,9 +186,9 @@ TEST_CASE("peer codec: what comes of a flipped bit is refused, or is encoded to 
 }
 
 TEST_CASE("peer frame: an error names the peer and where in the stream the frame begins") {
-    auto bytes = encoded(0, peer_ping{7});
+    auto bytes = encoded(0, peer_ping{7, 6});
     auto const good = bytes.size();
-    auto const bad = encoded(0, peer_ping{8});
+    auto const bad = encoded(0, peer_ping{8, 7});
     bytes.insert(bytes.end(), bad.begin(), bad.end());
     bytes.back() ^= std::byte{1};
     frame_reader reader("node 2");
@@ -201,7 +201,7 @@ TEST_CASE("peer frame: an error names the peer and where in the stream the frame
         CHECK(e.code() == errc::corrupt);
         CHECK(e.file() == "node 2");
         CHECK(e.offset() == good);
-        CHECK(std::string(e.what()) == "node 2, offset 14: a frame with a wrong checksum: damaged data");
+        CHECK(std::string(e.what()) == "node 2, offset 15: a frame with a wrong checksum: damaged data");
     }
 }
 
@@ -217,45 +217,45 @@ TEST_CASE("peer frame: sizes that cannot be are refused before memory is taken f
 
 TEST_CASE("peer frame: a type that is not known is passed by where it may be, and else ends the link") {
     auto bytes = forged(200, peer_may_skip, 7, octets_from({1, 2, 3}));
-    auto const ping = encoded(0, peer_ping{3});
+    auto const ping = encoded(0, peer_ping{3, 2});
     bytes.insert(bytes.end(), ping.begin(), ping.end());
     auto const f = decoded(bytes);
     REQUIRE(f.has_value());
-    CHECK(f->message == peer_message(peer_ping{3}));
+    CHECK(f->message == peer_message(peer_ping{3, 2}));
     CHECK(refused(forged(200, 0, 1, octets_from({1, 2, 3}))) == errc::newer_version);
     CHECK(refused(forged(0, peer_may_skip, 1, octets_from({1}))) == errc::corrupt);
 }
 
 TEST_CASE("peer frame: a greater version is told from damage") {
-    CHECK_FALSE(refused(forged(number_of(peer_type::ping), 0, 1, octets_from({0, 5}))));
-    CHECK(refused(forged(number_of(peer_type::ping), 0, 2, octets_from({0, 5}))) == errc::newer_version);
-    CHECK(refused(forged(number_of(peer_type::ping), 0, 0, octets_from({0, 5}))) == errc::corrupt);
+    CHECK_FALSE(refused(forged(number_of(peer_type::pong), 0, 1, octets_from({0, 5}))));
+    CHECK(refused(forged(number_of(peer_type::pong), 0, 2, octets_from({0, 5}))) == errc::newer_version);
+    CHECK(refused(forged(number_of(peer_type::pong), 0, 0, octets_from({0, 5}))) == errc::corrupt);
 }
 
 TEST_CASE("peer frame: flags and channels that a message cannot have are refused") {
-    CHECK(refused(forged(number_of(peer_type::ping), peer_mark, 1, octets_from({0, 5}))) == errc::corrupt);
-    CHECK(refused(forged(number_of(peer_type::ping), 4, 1, octets_from({0, 5}))) == errc::corrupt);
-    CHECK_FALSE(refused(forged(number_of(peer_type::ping), peer_may_skip, 1, octets_from({0, 5}))));
-    CHECK(refused(forged(number_of(peer_type::ping), 0, 1, octets_from({1, 5}))) == errc::corrupt);
+    CHECK(refused(forged(number_of(peer_type::pong), peer_mark, 1, octets_from({0, 5}))) == errc::corrupt);
+    CHECK(refused(forged(number_of(peer_type::pong), 4, 1, octets_from({0, 5}))) == errc::corrupt);
+    CHECK_FALSE(refused(forged(number_of(peer_type::pong), peer_may_skip, 1, octets_from({0, 5}))));
+    CHECK(refused(forged(number_of(peer_type::pong), 0, 1, octets_from({1, 5}))) == errc::corrupt);
     CHECK(refused(forged(number_of(peer_type::who), 0, 1, octets_from({0}))) == errc::corrupt);
     CHECK_FALSE(refused(forged(number_of(peer_type::who), 0, 1, octets_from({1}))));
     CHECK(refused(forged(number_of(peer_type::who), 0, 1, octets_from({1, 0}))) == errc::corrupt);
 }
 
 TEST_CASE("peer codec: a number that is longer than it has to be is refused") {
-    auto const ping = [](std::initializer_list<unsigned> number) {
+    auto const pong = [](std::initializer_list<unsigned> number) {
         octets behind{std::byte{0}};
         auto const tail = octets_from(number);
         behind.insert(behind.end(), tail.begin(), tail.end());
-        return refused(forged(number_of(peer_type::ping), 0, 1, behind));
+        return refused(forged(number_of(peer_type::pong), 0, 1, behind));
     };
-    CHECK_FALSE(ping({0}));
-    CHECK(ping({0x80, 0}) == errc::corrupt);
-    CHECK(ping({0xff, 0x80, 0}) == errc::corrupt);
-    CHECK_FALSE(ping({0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}));
-    CHECK(ping({0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2}) == errc::corrupt);
-    CHECK(ping({0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x81, 0}) == errc::corrupt);
-    CHECK(ping({0xff}) == errc::corrupt);
+    CHECK_FALSE(pong({0}));
+    CHECK(pong({0x80, 0}) == errc::corrupt);
+    CHECK(pong({0xff, 0x80, 0}) == errc::corrupt);
+    CHECK_FALSE(pong({0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}));
+    CHECK(pong({0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2}) == errc::corrupt);
+    CHECK(pong({0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x81, 0}) == errc::corrupt);
+    CHECK(pong({0xff}) == errc::corrupt);
 }
 
 TEST_CASE("peer codec: a count that is too great, or greater than what follows, is refused") {

@@ -36,11 +36,11 @@ TEST_CASE("send queue: control goes before pushes, and pushes before snapshots, 
     q.push(2, push_of(1));
     q.push(2, push_of(2));
     q.push(3, peer_who{});
-    q.push(0, peer_ping{1});
+    q.push(0, peer_ping{1, 0});
     auto const all = taken(q);
     REQUIRE(all.size() == 5);
     CHECK(all[0] == frame{3, peer_who{}});
-    CHECK(all[1] == frame{0, peer_ping{1}});
+    CHECK(all[1] == frame{0, peer_ping{1, 0}});
     CHECK(all[2] == frame{2, push_of(1)});
     CHECK(all[3] == frame{2, push_of(2)});
     CHECK(all[4] == frame{1, piece_of(0)});

@@ -2,9 +2,9 @@
 // The links between this node and its peers: one to each, made anew when it breaks, up while both directions are proven.
 //
 // Of two nodes the one with the lower number connects. The other could do no better: bytes that get lost one way keep a
-// connection from being made from either side. Both say hello at once; who is satisfied with the other's hello sends pings,
-// and a ping that comes back proves both directions. A new link takes the place of the one before it only when it is proven,
-// so that what is left of an older attempt breaks nothing. Belongs to one executor. The page: docs/protocols/replication.md
+// connection from being made from either side. Both say hello at once. Who connected sends pings when the hello is good: one
+// that comes back proves both directions to it, and the next ping says so, which proves them to the other. A new link takes the
+// place of the one before it only when it is proven, so that what is left of an older attempt breaks nothing. Belongs to one executor. The page: docs/protocols/replication.md
 #pragma once
 
 #include <mailfs/config.hpp>
@@ -52,8 +52,8 @@ struct peer_link_options {
     std::function<std::uint64_t()> random;  ///< for nonces, and to spread attempts
     std::function<std::uint64_t()> now_ms;  ///< wall clock, told in hellos
 
-    std::uint32_t ping_ms = 100;     ///< from one ping to the next
-    std::uint32_t silence_ms = 300;  ///< without an echo: the link is down
+    std::uint32_t ping_ms = 100;     ///< from one ping to the next, by who connected
+    std::uint32_t silence_ms = 300;  ///< without a proof of both directions: the link is down
     std::uint32_t hello_ms = 1000;   ///< from connection to proof
     std::uint32_t back_off_min_ms = 20, back_off_max_ms = 1000;
     std::size_t queue_max = 4U << 20;    ///< of each link; beyond it the link is closed
@@ -141,8 +141,9 @@ private:
         bool proven = false, refused = false, ended = false, silent = false;
         std::string why;
         std::uint64_t began_ms = 0, heard_ms = 0, pinged_ms = 0, proof_ms = 0;
-        std::uint64_t pings = 0, pongs = 0;
+        std::uint64_t pings = 0, pongs = 0;  // who connected: said, and heard. The other: heard, and confirmed
 
+        bool connected() const noexcept { return expected != 0; }
         std::uint32_t node() const noexcept { return hello ? hello->node : expected; }
     };
     using session_ptr = std::shared_ptr<session>;
@@ -212,7 +213,7 @@ private:
     }
 
     asio::awaitable<void> serve(session_ptr s, asio::any_io_executor executor) {
-        bool const accepted = s->expected == 0;
+        bool const accepted = !s->connected();
         s->began_ms = transport_.steady_ms();
         remember(s);
         handshakes_ += accepted ? 1U : 0U;
@@ -283,8 +284,10 @@ private:
                 give_up(*s, now);
                 break;
             }
-            if (s->hello && now >= s->pinged_ms + options_.ping_ms) ping(*s);
-            auto const next = std::min(std::max(last, now + 1), s->hello ? s->pinged_ms + options_.ping_ms : now + options_.ping_ms);
+            if (pings(*s) && now >= s->pinged_ms + options_.ping_ms) ping(*s);
+            auto next = std::max(last, now + 1);
+            if (!s->proven) next = std::min(next, now + options_.silence_ms);  // a proof that comes brings the end nearer
+            if (s->connected()) next = std::min(next, s->hello ? s->pinged_ms + options_.ping_ms : now + options_.ping_ms);
             co_await pause(static_cast<std::uint32_t>(next - now));
         }
     }
@@ -294,7 +297,7 @@ private:
         if (s.hello && heard) hit(reached::one_way);
         s.silent = s.proven;
         if (!s.proven) end(s, "no proof of both directions in time");
-        else end(s, heard ? "it is heard, but no ping comes back: one direction is lost" : "it is silent");
+        else end(s, heard ? "it is heard, but does not hear: one direction is lost" : "it is silent");
     }
 
     // --- what comes in ---------------------------------------------------------------------------------------------
@@ -307,12 +310,16 @@ private:
         }
         if (!s->hello) return refuse(*s, "it speaks before it says hello");
         if (auto const* one = std::get_if<format::peer_ping>(&f.message)) {
+            if (s->connected() || one->number <= s->pings || one->confirmed < s->pongs || one->confirmed > s->pings)
+                throw error(errc::corrupt, from.peer(), from.offset(), "a ping that cannot be");
+            s->pings = one->number;
             queue(*s, 0, format::peer_pong{one->number});
-            if (mutated(mutant::ping_without_echo)) proved(s);
+            if (std::exchange(s->pongs, one->confirmed) < one->confirmed || mutated(mutant::ping_without_echo)) proved(s);
         } else if (auto const* echo = std::get_if<format::peer_pong>(&f.message)) {
-            if (echo->number <= s->pongs || echo->number > s->pings)
+            if (!s->connected() || echo->number <= s->pongs || echo->number > s->pings)
                 throw error(errc::corrupt, from.peer(), from.offset(), "an echo of what was not said");
             s->pongs = echo->number;
+            if (!s->proven) ping(*s);  // so that the other side knows, before it hears of mailboxes
             proved(s);
         } else if (!s->proven) {
             refuse(*s, "it speaks of mailboxes before both directions are proven");
@@ -325,7 +332,7 @@ private:
         if (s.hello) return refuse(s, "it says hello twice");
         if (auto const why = objection(s, h); !why.empty()) return refuse(s, why);
         s.hello = h;
-        ping(s);
+        if (s.connected()) ping(s);
     }
     /// Why a hello is not good; empty: it is.
     std::string objection(session const& s, format::peer_hello const& h) const {
@@ -367,9 +374,10 @@ private:
         if (s.out.size() > options_.queue_max) end(s, "more waits to be sent than may");
         return !s.ended;
     }
+    static bool pings(session const& s) noexcept { return s.connected() && s.hello; }
     void ping(session& s) {
         s.pinged_ms = transport_.steady_ms();
-        queue(s, 0, format::peer_ping{++s.pings});
+        queue(s, 0, format::peer_ping{++s.pings, s.pongs});
     }
     format::peer_hello own_hello() {
         format::peer_hello h;
