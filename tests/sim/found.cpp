@@ -17,6 +17,11 @@ schedule of(std::uint64_t seed, std::uint32_t nodes, std::uint32_t length_ms, st
     s.choices = std::move(choices);
     return s;
 }
+schedule with_copies(schedule s, std::uint32_t in_memory, std::uint32_t on_disk) {
+    s.copies_in_memory = in_memory;
+    s.copies_on_disk = on_disk;
+    return s;
+}
 schedule with_clocks(schedule s, std::uint32_t offset_ms, std::uint32_t drift_ppm) {
     s.clock_offset_ms = offset_ms;
     s.clock_drift_ppm = drift_ppm;
@@ -60,6 +65,15 @@ std::vector<found_schedule> found_schedules() {
         {"a session on a node that was master of an empty epoch missed what the others had changed below it",
          of(108595, 5, 5754, {{425, deed::append, 5, 0, 52, 0}, {534, deed::pause, 1, 3, 40, 901}, {868, deed::isolate, 5, 4, 4, 2525},
                               {1229, deed::look, 4, 0, 28, 0}, {2229, deed::add_flag, 3, 0, 48, 0}, {2355, deed::long_pause, 2, 1, 46, 868}}, 6)},
+        {"a node whose disk failed twice forgot which UIDs it had shown before the first time",
+         with_clocks(with_copies(of(1016066, 4, 4203,
+                                    {{345, deed::append_stored, 4, 0, 97, 0}, {365, deed::append_stored, 1, 0, 77, 0}, {410, deed::expunge, 4, 0, 12, 0},
+                                     {1476, deed::cut, 2, 4, 87, 160},        {1483, deed::disk_full, 1, 2, 14, 86},   {1487, deed::append_fails, 4, 2, 2, 193},
+                                     {1491, deed::expunge, 3, 0, 71, 0},      {1498, deed::append_fails, 3, 2, 48, 32}, {1549, deed::append_fails, 3, 2, 85, 34},
+                                     {1554, deed::append_fails, 2, 4, 43, 47}, {1570, deed::append_fails, 4, 1, 453182162, 32}, {1573, deed::append, 4, 0, 75, 0},
+                                     {1578, deed::append, 2, 0, 29, 0},       {1607, deed::isolate, 4, 1, 24, 105},    {1607, deed::append_fails, 1, 2, 26, 24},
+                                     {1639, deed::isolate, 4, 1, 35, 245},    {2345, deed::append_stored, 2, 0, 43, 0}, {3315, deed::set_metadata, 3, 0, 11, 0}}), 2, 3),
+                     0, 10'000)},
     };
 }
 

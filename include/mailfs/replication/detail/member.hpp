@@ -216,7 +216,7 @@ public:
     /// we showed goes back. (Its master hears of our next id by peer_open, and raises its own.)
     bool may_adopt(M const& theirs) const {
         if (!has_state_) return true;
-        if (theirs.next_id() < machine_->next_id() && !mutated(mutant::fast_forward_unshown_ids_lost)) return false;
+        if (theirs.next_id() < ids_shown() && !mutated(mutant::fast_forward_unshown_ids_lost)) return false;
         return theirs.object() == machine_->object() && theirs.stream().at >= stream().at && covers(theirs.stream().history(), stream().history());
     }
 
@@ -333,6 +333,9 @@ private:
         for (auto const& e : branch.stream().history()) last = std::max(last, e.ids_last);
         return last;
     }
+
+    // The next id that clients may have been told of: before this life began, too, for the state that tells of it may go.
+    std::uint32_t ids_shown() const { return std::max(machine_->next_id(), serves_ ? 0 : floor_); }
 
     // --- how others stand to us --------------------------------------------------------------------------------
 
@@ -741,10 +744,16 @@ private:
         serve_if_possible();
     }
     std::uint32_t wanted_ids() const {
-        auto wanted = std::max(machine_->next_id(), serves_ ? 0 : floor_);
+        auto wanted = ids_shown();
         for (auto const& [node, p] : peers_)
             if (p.follows && p.told) wanted = std::max(wanted, p.told->id_next);
         return wanted;
+    }
+    // Those whom we follow are to hear of greater ids that were shown.
+    bool has_news_of_ids() const {
+        if (!has_state_ || adopting_ || is_master()) return false;
+        auto const wanted = wanted_ids();
+        return wanted > machine_->next_id() && wanted > announced_ids_;
     }
     // A member that was restarted may have shown greater ids than we know of: the next epoch leaves them behind.
     void raise_for_followers() {
@@ -807,6 +816,10 @@ private:
 
     void on(std::uint32_t node, peer& p, format::peer_catch_up const& m) {
         if (!has_state_ || adopting_) return;
+        serve_catch_up(node, p, m);
+        if (is_master()) go_on();  // it may want greater ids than there are
+    }
+    void serve_catch_up(std::uint32_t node, peer& p, format::peer_catch_up const& m) {
         if (m.snapshot) return serve_piece(node, p, m.offset, false);
         if (m.from == stream().at && m.chain == stream().chain) {
             p.follows = true;
@@ -1079,6 +1092,7 @@ private:
         flush_batch();
         flush_progress();
         check_calls();
+        if (has_news_of_ids()) must_announce_ = true;
         if (must_announce_) announce();
     }
     void flush_batch() {
@@ -1165,7 +1179,7 @@ private:
             out.at = stream().at;
             out.chain = stream().chain;
             out.lineage = stream().history();
-            out.id_next = wanted_ids();
+            out.id_next = announced_ids_ = wanted_ids();
             out.owner = stream().owner;
         }
         out.role = static_cast<std::uint8_t>(role_);
@@ -1234,6 +1248,7 @@ private:
 
     bool must_announce_ = false;
     position announced_;
+    std::uint32_t announced_ids_ = 0;
     std::uint64_t announced_at_ = 0;
 };
 
