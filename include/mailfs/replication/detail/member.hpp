@@ -974,7 +974,7 @@ private:
 
     void fold_branches() {
         apart_due_ = 0;
-        if (fold_.from != 0 || is_frozen()) return;
+        if (fold_.from != 0 || is_frozen() || !inbox_.empty()) return;  // what waits for the disk may be a fold
         for (auto& [node, p] : peers_) {
             if (!is_branch(p) || (p.told->at == unfoldable_ && now() < unfoldable_until_)) continue;
             bool const is_theirs_to_give = p.told->hops == 0 || p.told->hops == 255;
@@ -1066,6 +1066,10 @@ private:
     }
     void open_epoch_for_fold() {
         if (!fold_.branch || fold_.is_next || !is_master() || is_frozen() || !inbox_.empty()) return;
+        if (covers(stream().history(), std::as_const(*fold_.branch).stream().history())) {
+            fold_ = {};
+            return;
+        }
         fold_.is_next = true;
         open_epoch();
     }
