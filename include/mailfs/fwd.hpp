@@ -33,7 +33,9 @@ class basic_standalone;
 using standalone = basic_standalone<>;
 template <transport Transport, host Host = system_host>
 class replica_set;
-template <transport Transport, host Host = system_host>
+struct own_disks;
+struct shared_store;
+template <transport Transport, host Host = system_host, class Arbiter = own_disks>
 class multimaster;
 template <class Log, class Fs, class Replication = standalone>
 class index;

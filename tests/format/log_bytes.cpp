@@ -4,6 +4,7 @@
 #include <mailfs/index/index.hpp>
 
 #include <mailfs/fs/memory_fs.hpp>
+#include <mailfs/replication/detail/shared_log.hpp>
 
 #include "support/run.hpp"
 #include "unit/log/log_fixture.hpp"
@@ -105,6 +106,22 @@ TEST_CASE("log bytes: a log of version 1.0 is written as docs/formats/log.md sho
     CHECK(second.size() == 128);
     CHECK(crc32c(first) == 298692611);
     CHECK(format::load<le32>(bytes_view(second).subspan(124)) == 0xfd90'e548U);
+}
+
+TEST_CASE("log bytes: a file of a store that nodes share is written as docs/formats/log.md shows it") {
+    test_host host;
+    mailfs::detail::shared_log<memory_fs, test_host, mailbox_state> log(memory_fs(), host, "box", {}, {});
+    format::stream_step epoch;
+    epoch.kind = format::record_kind::epoch;
+    epoch.at = {32, 0};
+    epoch.when = stamp::at(1'700'000'000'000);
+    epoch.payload = format::encode_epoch_start({32, {2, 0x018b'cfe5'6800'5cc1}, 1025, 2048, 3});
+    auto const file = log.compose(2, *guid::parse("a0a1a2a3a4a5a6a70000000000000001"), {16, 1}, 0x1122'3344'5566'7788, {epoch});
+    check_page(file.bytes, "log.md", "log.3");
+    CHECK(file.bytes.size() == 228);
+    CHECK(file.opens == 32);
+    CHECK(format::load<le32>(bytes_view(file.bytes).subspan(116)) == 32);
+    CHECK(crc32c(file.bytes) == 1577990296);
 }
 
 TEST_CASE("log bytes: the operations of a mailbox") {

@@ -94,6 +94,13 @@ public:
             if (a.what_became == fate::acknowledged && a.holders.contains(node) && !contains(history, a.at)) a.holders.erase(node);
     }
 
+    /// R11: against the state that the store alone tells of, at any moment.
+    void check_stored(mailbox_state const& s) const {
+        auto const history = s.stream().history();
+        for (auto const& a : attempts_)
+            if (a.what_became == fate::acknowledged && a.stored)
+                require(contains(history, a.at), "R11", "attempt {} on node {}, acknowledged as stored at {}, is not in the store", a.number, a.node, text_of(a.at));
+    }
     /// At the end, against the state that all have. `registers`: whether clocks were close enough to say who wins.
     void check(mailbox_state const& s, bool registers) const {
         std::map<guid, std::pair<uid_t, std::uint32_t>> live;

@@ -5,6 +5,7 @@
 #include <mailfs/fs/faulty_fs.hpp>
 #include <mailfs/fs/power_cut.hpp>
 #include <mailfs/host/sim_host.hpp>
+#include <mailfs/replication/arbiter.hpp>
 #include <mailfs/transport/sim_network.hpp>
 #include <mailfs/transport/sim_process.hpp>
 #include <mailfs/types/guid.hpp>
@@ -31,6 +32,7 @@ struct node_parts {
     std::uint32_t nodes = 1;   ///< of the cluster
     std::size_t copies_in_memory = 2, copies_on_disk = 2;
     tuning tuned{};
+    shared_store arbiter{};    ///< where there is a store that all reach
     std::function<bool()> may_create{};  ///< whether this one makes the mailbox, which is nowhere yet
 };
 
@@ -39,9 +41,10 @@ inline guid const mailbox_id = guid::from_words(0x6d61'696c, 0x626f'78);
 template <class Node>
 class machine {
 public:
-    machine(sim_network& network, std::uint32_t number, sim_clock clock)
-        : network_(network), number_(number), host_(network.world(), std::move(clock), number),
-          pace(std::make_shared<disk_pace>(network.world().stream(0x6469'736b, number))) {}
+    /// `store`: none: the machine has a disk of its own.
+    machine(sim_network& network, std::uint32_t number, sim_clock clock, std::shared_ptr<sim_store> const& store = {})
+        : network_(network), number_(number), host_(network.world(), std::move(clock), number), disk_(store ? store->files() : memory_fs()),
+          way_(store ? std::make_shared<store_way>(store_way{.store = store}) : nullptr), pace(std::make_shared<disk_pace>(network.world().stream(0x6469'736b, number))) {}
     machine(machine const&) = delete;
     machine& operator=(machine const&) = delete;
     ~machine() { crash(); }
@@ -55,13 +58,15 @@ public:
     sim_process& process() noexcept { return *process_; }
     sim_clock const& clock() const noexcept { return host_.clock(); }
     fault_control& faults() noexcept { return fs_->faults(); }
+    /// None: it has a disk of its own.
+    store_way* way() const noexcept { return way_.get(); }
 
     /// `parts` says all but the machine's own. `ended`: it died, of itself too.
     void start(node_parts parts_of_all, std::function<void()> ended) {
         process_ = sim_process::start(network_.world(), number_);
         process_->at_death(std::move(ended));
         disk_ = disk_.another_process();
-        fs_ = std::make_unique<sim_fs>(process_, pace, disk_);
+        fs_ = std::make_unique<sim_fs>(process_, pace, disk_, way_);
         parts_of_all.network = &network_;
         parts_of_all.process = process_;
         parts_of_all.host = host_;
@@ -85,7 +90,7 @@ public:
         network_.vanish(number_);
         auto found = disk_.after(how, seed);
         crash();
-        disk_ = faulty_fs<>(std::move(found));
+        disk_ = way_ ? faulty_fs<>(way_->store->files()) : faulty_fs<>(std::move(found));
         host_.boot_again();
     }
 
@@ -93,12 +98,13 @@ private:
     sim_network& network_;
     std::uint32_t number_;
     sim_host host_;
+    faulty_fs<> disk_;
+    std::shared_ptr<store_way> way_;
 
 public:
     std::shared_ptr<disk_pace> pace;
 
 private:
-    faulty_fs<> disk_;
     std::shared_ptr<sim_process> process_;
     std::unique_ptr<sim_fs> fs_;
     std::unique_ptr<Node> node_;

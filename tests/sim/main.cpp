@@ -20,6 +20,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -178,6 +179,9 @@ int main(int argc, char** argv) {
     app.add_option("--nodes", o.campaign.size.nodes, "How many nodes, 2 to 16; 0: 2 to 5, as the seed says")->check(CLI::Range(0U, 16U))->capture_default_str();
     app.add_option("--operations", o.campaign.size.operations, "About how many in each schedule")->capture_default_str();
     app.add_option("--faults", o.campaign.size.faults, "About how many in each schedule")->capture_default_str();
+    std::map<std::string, schedule_size::stores> const stores{{"own", schedule_size::stores::own}, {"shared", schedule_size::stores::shared}, {"both", schedule_size::stores::both}};
+    app.add_option("--store", o.campaign.size.store, "Disks of their own, a store that all reach, or what the seed says: own, shared, both")
+        ->transform(CLI::CheckedTransformer(stores));
     app.add_option("--jobs", o.campaign.jobs, "Threads")->check(CLI::Range(1U, 64U))->capture_default_str();
     app.add_option("--violations", o.campaign.violations_max, "Go on until so many were found")->capture_default_str();
     app.add_option("--rows", o.row_hits_min, "Fail when a row of the protocol's tables is hit less often")->capture_default_str();

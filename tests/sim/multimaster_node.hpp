@@ -15,6 +15,7 @@
 
 #include <asio/awaitable.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -22,17 +23,18 @@
 
 namespace mailfs::sim {
 
-class multimaster_node {
-    using policy = multimaster<sim_transport, sim_host>;
+template <class Arbiter>
+class basic_multimaster_node {
+    using policy = multimaster<sim_transport, sim_host, Arbiter>;
     using set_type = replica_set<sim_transport, sim_host>;
     using journal_type = index<lockless_log, sim_fs, policy>;
 
 public:
     static constexpr sim_time retry_time = 100'000;  // until a mailbox that is nowhere is looked for again
 
-    explicit multimaster_node(node_parts parts)
+    explicit basic_multimaster_node(node_parts parts)
         : parts_(std::move(parts)), set_(sim_transport(*parts_.network, parts_.process, parts_.host.clock()), parts_.host, options_of(parts_)),
-          journal_(parts_.fs, "box", policy(set_)) {}
+          journal_(parts_.fs, "box", policy_of(set_, parts_)) {}
 
     asio::awaitable<void> run() {
         parts_.process->spawn(set_.run());
@@ -56,6 +58,10 @@ public:
 private:
     static constexpr std::uint32_t uid_validity = 1000;
 
+    static policy policy_of(set_type& set, node_parts const& parts) {
+        if constexpr (std::same_as<Arbiter, shared_store>) return policy(set, parts.arbiter);
+        else return policy(set);
+    }
     static replication_options options_of(node_parts const& parts) {
         replication_options o;
         o.cluster = guid::from_words(1, 2);
@@ -85,5 +91,7 @@ private:
     set_type set_;
     journal_type journal_;
 };
+using multimaster_node = basic_multimaster_node<own_disks>;
+using store_node = basic_multimaster_node<shared_store>;
 
 }  // namespace mailfs::sim

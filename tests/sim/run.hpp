@@ -10,6 +10,8 @@
 namespace mailfs::sim {
 
 run_result run(schedule const& s, run_observer* observer = nullptr);
+/// Of nodes that share a store; run() calls it.
+run_result run_with_store(schedule const& s, run_observer* observer);
 /// Empty: none.
 std::string violation_of(schedule const& s);
 

@@ -52,6 +52,10 @@ enum class deed : std::uint8_t {
     sync_fails,
     append_fails,
     slow_disk,
+    // a store that all reach
+    store_cut,    ///< the node does not reach it
+    store_late,   ///< create() fails, and takes effect later, or has taken effect
+    store_lags,   ///< listings tell what was there a while ago
     count
 };
 inline constexpr std::size_t deed_count = static_cast<std::size_t>(deed::count);
@@ -60,6 +64,7 @@ inline constexpr std::array<std::string_view, deed_count> deed_names{
     "expunge",     "expunge_stored", "set_metadata", "look",    "cut",         "cut_one_way",   "isolate",       "flap",           "break_links",
     "stall",       "slow_way",      "crash",    "crash_in_step", "crash_in_call", "power_cut",   "pause",          "long_pause",
     "clock_jump",  "clock_stands",  "disk_full", "sync_fails", "append_fails",  "slow_disk",
+    "store_cut",   "store_late",    "store_lags",
 };
 static_assert(!deed_names.back().empty());
 constexpr std::string_view name_of(deed d) noexcept { return deed_names[static_cast<std::size_t>(d)]; }
@@ -67,6 +72,11 @@ inline constexpr std::size_t power_cut_count = 7;
 /// What becomes of what was not synced, in the order of mailfs::power_cut.
 inline constexpr std::array<std::string_view, power_cut_count> power_cut_names{"lose_all", "keep_all", "cut", "appends", "pages", "garbage", "any"};
 constexpr bool is_fault(deed d) noexcept { return d > deed::look; }
+
+constexpr bool is_of_store(deed d) noexcept { return d >= deed::store_cut; }
+
+/// Who arbitrates: nobody, over disks of their own; or one store.
+enum class storage : std::uint8_t { own, shared, strict };
 
 struct choice {
     std::uint32_t at_ms = 0;
@@ -96,6 +106,9 @@ struct schedule {
     std::uint32_t clock_offset_ms = 0;   ///< each node's is within it
     std::uint32_t clock_drift_ppm = 0;
     tuning tuned;
+    storage store = storage::own;
+    std::uint32_t ids_reserved = 1024, unflushed_max = 1U << 20, files_max = 64;  ///< of a shared store; then
+    std::uint32_t late_ms = 3000;        ///< a create() is late, and a listing, by less than this
     std::vector<choice> choices;         ///< ascending by time
 };
 
@@ -104,6 +117,7 @@ struct schedule_size {
     std::uint32_t nodes = 0;  ///< 0: 2 to 5
     std::uint32_t operations = 200;
     std::uint32_t faults = 30;
+    enum class stores : std::uint8_t { own, shared, both } store = stores::own;
 };
 
 namespace detail {
@@ -121,6 +135,7 @@ public:
         s.copies_on_disk = one_in(4) ? 1 + pick(s.nodes) : std::min(2U, s.nodes);
         if (one_in(2)) s.clock_offset_ms = one_in(2) ? 2000 : 3'600'000;
         if (one_in(2)) s.clock_drift_ppm = 10'000;
+        choose_store();
         choose_swarm();
         tune();
         auto const operations = size_.operations / 4 + pick(size_.operations);
@@ -136,13 +151,29 @@ private:
     bool one_in(std::uint32_t n) { return pick(n) == 0; }
     std::uint32_t word() { return static_cast<std::uint32_t>(chance_() >> 32); }
 
+    // By chance of its own, so that the schedules of nodes with their own disks do not depend on it.
+    void choose_store() {
+        mailfs::detail::seeded_random chance(made_.seed ^ 0x7374'6f72'6564U);
+        auto const some = [&](std::uint64_t n) { return static_cast<std::uint32_t>(chance.up_to(n - 1)); };
+        bool const shared = some(3) == 0;
+        if (size_.store == schedule_size::stores::own || (size_.store == schedule_size::stores::both && !shared)) return;
+        auto& s = made_;
+        s.store = some(5) == 0 ? storage::strict : storage::shared;
+        if (some(2) == 0) s.ids_reserved = 4 + some(60);
+        if (some(4) == 0) s.unflushed_max = 1000 + some(5000);
+        if (some(2) == 0) s.files_max = 2 + some(12);
+        s.late_ms = 200 + some(3000);
+        auto const every = 1 + some(3);
+        for (auto d = static_cast<std::size_t>(deed::store_cut); d < deed_count; ++d)
+            if (some(every) == 0) faults_.insert(faults_.end(), 1 + some(4), static_cast<deed>(d));
+    }
     // Some kinds of operations and faults, and how often each.
     void choose_swarm() {
         operations_ = {deed::append, deed::append, deed::look, deed::look};
         for (auto d = std::size_t{0}; d < static_cast<std::size_t>(deed::look); ++d)
             if (!one_in(3)) operations_.insert(operations_.end(), 1 + pick(3), static_cast<deed>(d));
         auto const some = 1 + pick(4);
-        for (auto d = static_cast<std::size_t>(deed::cut); d < deed_count; ++d)
+        for (auto d = static_cast<std::size_t>(deed::cut); d < static_cast<std::size_t>(deed::store_cut); ++d)
             if (one_in(some)) faults_.insert(faults_.end(), 1 + pick(4), static_cast<deed>(d));
         busy_node_ = one_in(2) ? 1 + pick(made_.nodes) : 0;
         in_bursts_ = one_in(2);

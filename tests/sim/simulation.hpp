@@ -22,6 +22,7 @@
 #include "machine.hpp"
 #include "observations.hpp"
 #include "schedule.hpp"
+#include "store_reader.hpp"
 #include "violation.hpp"
 
 #include <asio/awaitable.hpp>
@@ -93,11 +94,12 @@ public:
     explicit simulation(schedule const& s, run_observer* observer = nullptr)
         : schedule_(s), observer_(observer), world_(s.seed), network_(world_), chance_(world_.stream(0x7369'6d)) {
         if (observer_ != nullptr) world_.observer = [this](sim_note const& n) { observer_->note(n); };
+        if (s.store != storage::own) store_ = std::make_shared<sim_store>(world_);
         auto clocks = world_.stream(0x636c'6f63'6b73);
         for (std::uint32_t n = 1; n <= s.nodes; ++n) {
             auto const offset = static_cast<std::int64_t>(clocks.up_to(2 * std::uint64_t{s.clock_offset_ms})) - s.clock_offset_ms;
             auto const drift = static_cast<std::int64_t>(clocks.up_to(2 * std::uint64_t{s.clock_drift_ppm})) - s.clock_drift_ppm;
-            machines_.push_back(std::make_unique<machine<Node>>(network_, n, sim_clock(world_, offset, drift)));
+            machines_.push_back(std::make_unique<machine<Node>>(network_, n, sim_clock(world_, offset, drift), store_));
         }
         seen_.resize(s.nodes);
         for (std::uint32_t n = 0; n < s.clients; ++n) clients_.emplace_back(n, static_cast<client_kind>(n % 3), n % 2 == 1);
@@ -148,9 +150,11 @@ private:
     }
     void act() {
         for (auto const& c : schedule_.choices) world_.at(began_ + c.at_ms * ms, [this, c] { take(c); });
+        for (std::uint64_t part = 1; store_ && part < 4; ++part) world_.at(began_ + part * schedule_.length_ms * ms / 4, [this] { check_store(); });
         go_until(began_ + schedule_.length_ms * ms, [] { return false; });
     }
     void end() {
+        check_store();
         stop_faults();
         auto const quiet = world_.now();
         bool const equal = go_until(quiet + settle_max, [&] { return all_equal(); });
@@ -162,7 +166,14 @@ private:
         probe();
         bool const still = go_until(world_.now() + settle_max, [&] { return all_equal(); });
         require(still, "R7", "the nodes are not equal {} ms after the last change: {}", settle_max / ms, standing());
+        check_store();
         check_all();
+    }
+    // R11: what the store alone tells.
+    void check_store() {
+        if (!store_) return;
+        auto const found = state_of_store(*store_, machines_[0]->clock());
+        ledger_.check_stored(*found.state);
     }
     // One append on each node, which must be acknowledged soon.
     void probe() {
@@ -278,6 +289,7 @@ private:
         parts.copies_in_memory = schedule_.copies_in_memory;
         parts.copies_on_disk = schedule_.copies_on_disk;
         parts.tuned = schedule_.tuned;
+        parts.arbiter = arbiter_of(schedule_);
         parts.may_create = [this, number = m.number()] { return number == 1 && began_ == 0; };
         auto const life = m.lives() + 1;
         m.start(std::move(parts), [this, number = m.number(), life] {
@@ -287,6 +299,16 @@ private:
             });
         });
         tell(m.number(), "starts");
+    }
+    static shared_store arbiter_of(schedule const& s) {
+        shared_store a;
+        a.ids_reserved = s.ids_reserved;
+        a.unflushed_max = s.unflushed_max;
+        a.files_max = s.files_max;
+        a.late_ms = s.late_ms;
+        a.strict = s.store == storage::strict;
+        if (s.files_max < 8) a.sleep_ms = 3000;
+        return a;
     }
     // After its process has died: what is left of it goes, and its callers know nothing.
     void bury(machine<Node>& m) {
@@ -328,7 +350,9 @@ private:
             start(*m);
             m->process().kill_after_steps(0);
             m->faults().calm();
+            if (m->way() != nullptr) m->way()->is_cut = false, m->way()->late = 0;
         }
+        if (store_) store_->lag = 0;
         network_.set_delay(50, 500);
         network_.end_stalls();
     }
@@ -414,17 +438,34 @@ private:
                 return true;
             case deed::sync_fails:
                 if (!m.is_up()) return false;
-                m.faults().fail(fs_verb::sync, 1 + c.arg % 4);
+                if (store_) m.faults().fail(fs_verb::create, 1 + c.arg % 4);
+                else m.faults().fail(fs_verb::sync, 1 + c.arg % 4);
                 return true;
             case deed::append_fails:
                 if (!m.is_up()) return false;
-                if (c.arg % 2 == 0) m.faults().fail(fs_verb::append, 1 + c.arg % 8);
+                if (store_) m.faults().lose_answer(fs_verb::create, 1 + c.arg % 4);
+                else if (c.arg % 2 == 0) m.faults().fail(fs_verb::append, 1 + c.arg % 8);
                 else m.faults().tear(1 + c.arg % 8, c.arg / 8 % 200, errc::io);
                 return true;
             case deed::slow_disk:
                 m.pace->sync_max = 1000 + c.arg % 300'000;
                 m.pace->append_max = c.arg % 20'000;
                 undo_after(c.time_ms, [pace = m.pace] { *pace = disk_pace(pace->chance); });
+                return true;
+            case deed::store_cut:
+                if (!store_) return false;
+                m.way()->is_cut = true;
+                undo_after(c.time_ms, [&m] { m.way()->is_cut = false; });
+                return true;
+            case deed::store_late:
+                if (!store_) return false;
+                m.way()->late = 1 + c.arg % 4;
+                m.way()->late_max = c.arg / 4 % schedule_.late_ms * ms;
+                return true;
+            case deed::store_lags:
+                if (!store_) return false;
+                store_->lag = c.arg % schedule_.late_ms * ms;
+                undo_after(c.time_ms, [this] { store_->lag = 0; });
                 return true;
             default: return false;
         }
@@ -596,7 +637,7 @@ private:
         require(!a.holders.empty(), "R5", "attempt {} on node {} was acknowledged at {}, and nobody has it", a.number, a.node, text_of(o.at));
         // Fewer than were asked for, though none can have lost it since: it was promised to be on the disks of those.
         auto const lost = std::count_if(machines_.begin(), machines_.end(), [](auto const& m) { return !m->is_up() || m->lives() > 1; });
-        if (a.holders.size() + static_cast<std::size_t>(lost) < schedule_.copies_in_memory) a.stored = true;
+        if (a.holders.size() + static_cast<std::size_t>(lost) < schedule_.copies_in_memory || schedule_.store == storage::strict) a.stored = true;
         finish(a, fate::acknowledged);
     }
 
@@ -607,6 +648,7 @@ private:
     mailfs::detail::seeded_random chance_;
     sim_time began_ = 0;
     bool stopped_ = false;  // the faults
+    std::shared_ptr<sim_store> store_;
     epoch_owners owners_;
     positions positions_;
     uid_names names_;

@@ -54,6 +54,7 @@ void put_header(f::log_header const& h, dump_writer& out) {
     e.text("nonce", fmt::format("{:016x}", std::uint64_t{h.nonce}));
     if (h.features_required != 0) e.number("required", std::uint64_t{h.features_required});
     if (h.features_optional != 0) e.number("optional", std::uint64_t{h.features_optional});
+    if (h.opens != 0) e.number("opens", std::uint32_t{h.opens});
     out.entry(0, e);
 }
 
@@ -164,7 +165,7 @@ void dump_log(bytes_view file, std::string_view of, dump_writer& out) {
     out.title(tree ? "log of a mailbox tree" : "log of a mailbox", file.size());
     auto const seed = read_header(file, out);
     if (!seed) return;
-    bool const shared = sound && (header.features_required & f::log_feature_replicated) != 0;
+    bool const shared = sound && (header.features_required & (f::log_feature_replicated | f::log_feature_shared)) != 0;
     for (std::size_t at = sizeof header; at < file.size();) {
         if (auto const record = f::decode_record(file.subspan(at), *seed)) {
             put_record(*record, at, tree, shared, out);

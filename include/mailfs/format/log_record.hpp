@@ -27,6 +27,7 @@ inline constexpr std::uint16_t log_major = 1;                  ///< a reader ref
 inline constexpr std::uint16_t log_minor = 0;                  ///< a reader reads a greater one
 inline constexpr std::uint64_t log_features_known = 0;         ///< required features that a reader of logs that nodes do not share has
 inline constexpr std::uint64_t log_feature_replicated = 1;     ///< one node's log of a replicated stream: records tell their position
+inline constexpr std::uint64_t log_feature_shared = 2;         ///< the log of a store that all nodes reach: files are made whole, never appended to
 inline constexpr std::uint32_t record_sync = 0xe24c'4da7;      ///< no text in any common charset has these bytes
 inline constexpr std::uint32_t record_end = 0xa594'c3d2;       ///< ends a record; no byte of it is 0, see docs/formats/log.md
 inline constexpr std::uint32_t record_size_max = 16U << 20;    ///< bytes, header included
@@ -62,7 +63,8 @@ struct log_header {
     le32 node;                   // who made the file
     le32 seal_offset;            // of the seal in log.<n-1>; 0 for the first file
     le64 created_ms;             // wall clock of the maker; for people
-    le64 reserved;               // 0
+    le32 opens;                  // of a shared store: the epoch that begins in the file; 0: none does
+    le32 reserved;               // 0
     le32 checksum;               // CRC-32C of all before it; at this place in every version, so that damage does not pass for a new one
 };
 static_assert(sizeof(log_header) == 128 && alignof(log_header) == 1 && offsetof(log_header, checksum) == 124);

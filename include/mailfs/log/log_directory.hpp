@@ -77,7 +77,7 @@ inline void check_log_header(format::log_header const& h, std::size_t size, std:
     if (std::memcmp(h.magic, format::log_magic.data(), sizeof h.magic) != 0) throw error(errc::corrupt, name, 0, "is not a mailfs log");
     if (h.checksum != format::log_header_checksum(h)) throw error(errc::corrupt, name, 0, "the log header fails its checksum");
     if (h.major > format::log_major) throw error(errc::newer_version, name, 8, "log format " + std::to_string(h.major));
-    if (features == format::log_features_known && h.features_required == format::log_feature_replicated)
+    if (features == format::log_features_known && (h.features_required == format::log_feature_replicated || h.features_required == format::log_feature_shared))
         throw error(errc::not_supported, name, 48, "a log that nodes share: open it by multimaster<>, as it was written");
     if ((h.features_required & ~features) != 0) throw error(errc::newer_version, name, 48, "log features that this version lacks");
     if (h.size != sizeof h || h.number != number) throw error(errc::corrupt, name, 12, "the log header contradicts the file's name or size");

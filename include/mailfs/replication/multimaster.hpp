@@ -10,8 +10,10 @@
 #include <mailfs/host/host.hpp>
 #include <mailfs/log/log_options.hpp>
 #include <mailfs/log/state_machine.hpp>
+#include <mailfs/replication/arbiter.hpp>
+#include <mailfs/replication/detail/disk_keeper.hpp>
 #include <mailfs/replication/detail/member.hpp>
-#include <mailfs/replication/detail/node_log.hpp>
+#include <mailfs/replication/detail/store_keeper.hpp>
 #include <mailfs/replication/replica_set.hpp>
 #include <mailfs/types/durability.hpp>
 
@@ -27,36 +29,44 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace mailfs {
 
-/// A replication policy. Each node keeps its own disk: both sides of a split go on, and are folded into one when they meet
-/// again. Copies share the node's replica_set, which must outlive them.
-template <transport Transport, host Host>
+/// A replication policy. With own_disks each node keeps its own disk: both sides of a split go on, and are folded into one when
+/// they meet again. With shared_store all reach one filesystem, whose exclusive create() elects the master. Copies share the
+/// node's replica_set, which must outlive them.
+template <transport Transport, host Host, class Arbiter>
 class multimaster {
+    static_assert(arbiter<Arbiter>, "mailfs: multimaster<Transport, Host, Arbiter>: Arbiter is neither own_disks nor shared_store: see replication/arbiter.hpp");
+
 public:
     using host_type = Host;
     using set_type = replica_set<Transport, Host>;
 
-    explicit multimaster(set_type& set) : set_(&set) {}
+    explicit multimaster(set_type& set, Arbiter a = {}) : set_(&set), arbiter_(std::move(a)) {}
 
     template <class Log, filesystem Fs, state_machine M>
     class on;
 
     set_type& set() const noexcept { return *set_; }
     Host& host() const noexcept { return set_->host(); }
+    Arbiter const& arbiter() const noexcept { return arbiter_; }
 
 private:
     set_type* set_;
+    [[no_unique_address]] Arbiter arbiter_;
 };
 
 /// A journal, as `replication` has it. Belongs to the executor of its replica_set; calls may overlap. close() it before it dies:
 /// what it does in the background ends with that.
-template <transport Transport, host Host>
+template <transport Transport, host Host, class Arbiter>
 template <class Log, filesystem Fs, state_machine M>
-class multimaster<Transport, Host>::on {
+class multimaster<Transport, Host, Arbiter>::on {
+    static_assert(Fs::traits.reads_coherent || !detail::is_shared_store<Arbiter>,
+                  "mailfs: shared_store needs a filesystem whose nodes see each other's files at once, and this one may answer from a stale cache");
     static_assert(replicated_machine<M>, "mailfs: multimaster<> needs a state machine whose histories can be folded, as mailbox_state: see replicated_machine in log/state_machine.hpp");
     struct core;
 
@@ -83,7 +93,7 @@ public:
     };
 
     on(Fs fs, std::string directory, multimaster const& policy, log_options options = {})
-        : core_(std::make_shared<core>(std::move(fs), std::move(directory), policy.set(), options)) {}
+        : core_(std::make_shared<core>(std::move(fs), std::move(directory), policy, options)) {}
     on(on const&) = delete;
     on& operator=(on const&) = delete;
     ~on() { core_->close(); }
@@ -93,19 +103,23 @@ public:
         bool const there = co_await open();
         if (there) co_return false;
         auto const keep = core_;
-        bool const made = co_await keep->log.create(object, keep->machine);
+        bool const made = co_await keep->keeper.create(object);
+        if (!made && core::keeper_type::store_tells) {
+            co_await open();  // another node was faster
+            co_return false;
+        }
         if (!made) throw error(errc::exists, keep->name, "there is a log, which did not open");
         co_await keep->begin(true, true);
         if (!first.empty()) co_await propose(first, durability::stored);
         co_return true;
     }
     /// Loads what is on this node's disk, looks for the others, and returns when the state may be shown; false: neither this
-    /// node nor any peer that answers within join_ms has it.
+    /// node nor any peer that answers within join_ms has it. With a shared store: it is not there.
     asio::awaitable<bool> open() {
         auto const keep = core_;
         if (keep->is_open) co_return true;
-        bool const there = co_await keep->log.open(keep->machine);
-        if (there) co_await keep->log.begin(keep->machine);
+        bool const there = co_await keep->keeper.open();
+        if (!there && core::keeper_type::store_tells) co_return false;
         co_return co_await keep->begin(there, false);
     }
 
@@ -118,7 +132,7 @@ public:
         core_->check_open();
         co_return std::exchange(core_->caught_up_moves, core_->moves) != core_->moves;
     }
-    /// All that state() knows is on this node's disk.
+    /// All that state() knows is on this node's disk; of a shared store: in it. Throws busy where the store takes nothing for call_ms.
     asio::awaitable<void> sync() { return core_->sync(); }
 
     M const& state() const noexcept { return core_->machine; }
@@ -129,26 +143,27 @@ public:
     void close() { core_->close(); }
     detail::member_role role() const noexcept { return core_->member.role(); }
     bool can_serve() const noexcept { return core_->member.can_serve(); }
-    /// Why the node's disk was given up last; it is opened anew a second later.
+    /// Why the disk failed last, or the store.
     std::exception_ptr failure() const noexcept { return core_->failure; }
 
 private:
     std::shared_ptr<core> core_;
 };
 
-template <transport Transport, host Host>
+template <transport Transport, host Host, class Arbiter>
 template <class Log, filesystem Fs, state_machine M>
-struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member_io, detail::replica_endpoint, std::enable_shared_from_this<core> {
+struct multimaster<Transport, Host, Arbiter>::on<Log, Fs, M>::core final : detail::member_io, detail::replica_endpoint, std::enable_shared_from_this<core> {
     struct waiter {
         detail::signal done;
         bool is_done = false;
         errc why{};
         outcome_type outcome{};
     };
-    static constexpr std::uint32_t retry_ms = 1000;  ///< before a disk that failed is opened anew
+    using keeper_type = std::conditional_t<detail::is_shared_store<Arbiter>, detail::store_keeper<core, Fs, Host, M>, detail::disk_keeper<core, Fs, Host, M>>;
 
-    core(Fs fs, std::string directory, set_type& s, log_options options)
-        : set(s), name(std::move(directory)), log(std::move(fs), s.host(), name, options), member(machine, name, s.options(), *this) {}
+    core(Fs fs, std::string directory, multimaster const& policy, log_options options)
+        : set(policy.set()), name(std::move(directory)), keeper(*this, std::move(fs), set.host(), name, options, policy.arbiter()),
+          member(machine, name, set.options(), *this, detail::rules_of(policy.arbiter())) {}
 
     // --- life ----------------------------------------------------------------------------------------------------
 
@@ -156,8 +171,8 @@ struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member
         auto const self = this->shared_from_this();
         is_open = true;
         set.attach(name, *this);
-        guarded([&] { member.start(has_state, is_new, new_incarnation(), log.epoch_heard()); });
-        asio::co_spawn(co_await asio::this_coro::executor, work(self), asio::detached);
+        begin_member(has_state, is_new);
+        co_await keeper.start(self);
         while (is_open && !member.can_serve()) {
             if (member.is_nowhere()) {
                 close();
@@ -172,10 +187,10 @@ struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member
         if (!is_open) return;
         is_open = false;
         set.detach(name);
+        bool const was_master = member.role() == detail::member_role::master;
         member.stop(errc::closed);
-        wake.raise();
+        keeper.stop(was_master);
         moved_signal.raise();
-        synced.raise();
     }
     void check_open() const {
         if (!is_open) throw error(errc::closed, name, "the journal is not open");
@@ -195,107 +210,11 @@ struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member
         return born_ms << 16 | (set.host().random() & 0xffff);
     }
 
-    // --- the disk: one coroutine writes -----------------------------------------------------------------------------
-
-    static asio::awaitable<void> work(std::shared_ptr<core> self) {
-        auto& c = *self;
-        while (c.is_open) {
-            bool failed = false;
-            try {
-                co_await c.write_on();
-            } catch (std::exception const&) {
-                c.failure = std::current_exception();
-                failed = true;
-            }
-            if (!failed || !c.is_open) continue;
-            co_await c.come_back();
-        }
+    void begin_member(bool has_state, bool is_new) {
+        guarded([&] { member.start(has_state, is_new, new_incarnation(), keeper.epoch_heard()); });
     }
-    asio::awaitable<void> write_on() {
-        while (is_open) {
-            if (broken) {
-                broken = false;
-                throw error(errc::io, name, "the member stopped");
-            }
-            if (!steps.empty()) {
-                co_await write_steps();
-            } else if (snapshot) {
-                co_await take_snapshot();
-            } else if (unsynced && (sync_due <= set.steady_ms() || sync_wanted)) {
-                co_await sync_now();
-            } else if (log.is_long() && member_is_still()) {
-                co_await log.rotate(machine);
-                note_written(std::as_const(machine).stream().at);
-            } else {
-                co_await wake.wait();
-            }
-        }
-    }
-    // No step is applied that is not in the log, or waits for it.
-    bool member_is_still() const noexcept { return steps.empty() && !snapshot && !unsynced; }
-    asio::awaitable<void> write_steps() {
-        auto const batch = std::exchange(steps, {});
-        bool const stored = std::exchange(stored_wanted, false);
-        for (auto const& s : batch) log.add(s);
-        co_await log.flush(stored);
-        auto const last = batch.back().at;
-        if (stored) {
-            note_written(last);
-        } else if (!std::exchange(unsynced, last)) {
-            sync_due = set.steady_ms() + set.options().flush_ms;
-            set.reschedule(name);
-        }
-    }
-    asio::awaitable<void> sync_now() {
-        auto const last = *std::exchange(unsynced, std::nullopt);
-        sync_wanted = false;
-        co_await log.flush(true);
-        note_written(last);
-    }
-    void note_written(position last) {
-        if (unsynced && *unsynced <= last) unsynced.reset();
-        written = std::max(written, last);
-        guarded([&] { member.written(last); });
-        synced.raise();
-    }
-    asio::awaitable<void> take_snapshot() {
-        auto const bytes = *std::exchange(snapshot, std::nullopt);
-        bool good = false;
-        try {
-            good = co_await log.adopt(bytes, machine, [&](M const& theirs) { return member.may_adopt(theirs); });
-        } catch (error const& e) {
-            if (e.code() != errc::corrupt && e.code() != errc::newer_version) throw;
-            failure = std::current_exception();
-        }
-        if (!is_open) co_return;
-        if (good) {
-            unsynced.reset();
-            written = std::as_const(machine).stream().at;
-        }
-        guarded([&] { member.adopted(good); });
-        synced.raise();
-    }
-    // What a restarted process does.
-    asio::awaitable<void> come_back() {
-        member.stop(errc::io);
-        steps.clear();
-        snapshot.reset();
-        unsynced.reset();
-        stored_wanted = sync_wanted = broken = false;
-        moved();
-        while (is_open) {
-            co_await set.transport().wait(retry_ms);
-            try {
-                bool const there = co_await log.open(machine);
-                if (there) co_await log.begin(machine);
-                if (!is_open) co_return;
-                written = {};
-                guarded([&] { member.start(there, false, new_incarnation(), log.epoch_heard()); });
-                co_return;
-            } catch (error const&) {
-                failure = std::current_exception();
-            }
-        }
+    void throw_if_broken() {
+        if (std::exchange(broken, false)) throw error(errc::io, name, "the member stopped");
     }
     // What the member finds wrong with the state ends this life of it.
     template <class F>
@@ -356,28 +275,20 @@ struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member
     asio::awaitable<void> sync() {
         check_open();
         auto const self = this->shared_from_this();
-        auto const through = std::as_const(machine).stream().at;
-        while (is_open && written < through && unsynced_at_all()) {
-            sync_wanted = true;
-            wake.raise();
-            co_await synced.wait();
-        }
+        co_await keeper.sync(std::as_const(machine).stream().at);
         check_open();
     }
-    bool unsynced_at_all() const noexcept { return unsynced || !steps.empty(); }
 
     // --- member_io -------------------------------------------------------------------------------------------------
 
     void send(std::uint32_t node, format::peer_message const& m) override { set.send(name, node, m); }
-    void write(format::stream_step const& step, bool stored) override {
-        steps.push_back(step);
-        stored_wanted = stored_wanted || stored;
-        wake.raise();
-    }
-    void adopt(std::vector<std::byte> bytes) override {
-        snapshot = std::move(bytes);
-        wake.raise();
-    }
+    void write(format::stream_step const& step, bool stored) override { keeper.write(step, stored); }
+    void adopt(std::vector<std::byte> bytes) override { keeper.adopt(std::move(bytes)); }
+    void claim() override { keeper.claim(); }
+    void withdraw(position behind) override { keeper.withdraw(behind); }
+    void note_stored(position at) override { keeper.note_stored(at); }
+    bool has_room(std::size_t size) override { return keeper.has_room(size); }
+    bool store_works() override { return keeper.works(); }
     void moved() override {
         ++moves;
         moved_signal.raise();
@@ -398,18 +309,17 @@ struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member
     }
     void tick() override {
         guarded([&] { member.tick(); });
-        if (unsynced && sync_due <= steady_ms()) wake.raise();
+        keeper.tick(steady_ms());
         if (!member.can_serve()) moved_signal.raise();  // whoever opens it looks again
     }
     std::uint64_t next_due_ms() const noexcept override {
-        auto const due = member.next_due_ms();
-        return unsynced ? std::min(due, sync_due) : due;
+        return std::min(member.next_due_ms(), keeper.next_due_ms());
     }
 
     set_type& set;
     std::string name;
     M machine;
-    detail::node_log<Fs, Host, M> log;
+    keeper_type keeper;
     detail::member<M> member;
     bool is_open = false;
     std::exception_ptr failure;
@@ -417,16 +327,7 @@ struct multimaster<Transport, Host>::on<Log, Fs, M>::core final : detail::member
 
     detail::signal wake;          // of the coroutine that writes
     detail::signal moved_signal;  // of those who look at the state
-    detail::signal synced;
     std::uint64_t moves = 0, caught_up_moves = 0;
-
-    std::vector<format::stream_step> steps;  // to be written
-    bool stored_wanted = false;
-    std::optional<std::vector<std::byte>> snapshot;  // to be adopted
-    std::optional<position> unsynced;                // the last that was written and not synced
-    std::uint64_t sync_due = 0;
-    bool sync_wanted = false;
-    position written;
 
     std::map<dot, std::shared_ptr<waiter>> waiting;
     std::shared_ptr<waiter> starting;  // of the call that is being made

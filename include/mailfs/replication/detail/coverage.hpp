@@ -42,6 +42,21 @@ enum class reached : std::uint8_t {
     handover_by_use,
     handover_asked,
     restarted,                ///< crash: the journal was read up to the first bad record
+    // events of a shared store
+    claim_with_tail,          ///< claiming: steps that the store lacked went with the epoch
+    claim_with_fold,          ///< claiming: this node's state was a branch, and went as a fold with the epoch
+    claim_lost_to_data,       ///< claiming: the master's data got in first; again behind it
+    claim_lost_to_epoch,      ///< claiming -> joining: another claim got in first
+    claim_passed,             ///< claiming: it won a number that had been used and removed, which counts for nothing
+    claim_without_store,      ///< claiming -> joining: the store did not answer: read-only
+    create_taken_up,          ///< a create() whose outcome was unknown had happened
+    create_not_ours,          ///< ... had not, and another's was there
+    flush_lost,               ///< master: another epoch has begun in the store
+    no_ids_without_store,     ///< master: the reservation is used up, and the store fails
+    no_room_without_store,    ///< master: the unflushed bound is reached
+    strict_refusal,           ///< master: the store fails, and nothing is ordered
+    covered_removed,          ///< files that a snapshot covers were removed
+    slept,                    ///< a master that had not written for long looked before it did
     // outcomes
     proposed_again,           ///< by a member that lost its master
     relayed,                  ///< a proposal or its answer went one hop
@@ -97,6 +112,20 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(reached::
     "handover_by_use",
     "handover_asked",
     "restarted",
+    "claim_with_tail",
+    "claim_with_fold",
+    "claim_lost_to_data",
+    "claim_lost_to_epoch",
+    "claim_passed",
+    "claim_without_store",
+    "create_taken_up",
+    "create_not_ours",
+    "flush_lost",
+    "no_ids_without_store",
+    "no_room_without_store",
+    "strict_refusal",
+    "covered_removed",
+    "slept",
     "proposed_again",
     "relayed",
     "one_way",

@@ -10,11 +10,12 @@
 #include <mailfs/format/peer_message.hpp>
 #include <mailfs/format/replication_record.hpp>
 #include <mailfs/log/state_machine.hpp>
+#include <mailfs/replication/arbiter.hpp>
 #include <mailfs/replication/detail/coverage.hpp>
 #include <mailfs/replication/detail/mutant.hpp>
-#include <mailfs/replication/detail/node_log.hpp>
 #include <mailfs/replication/detail/own_calls.hpp>
 #include <mailfs/replication/detail/progress_table.hpp>
+#include <mailfs/replication/detail/record_of.hpp>
 #include <mailfs/replication/detail/step_ring.hpp>
 #include <mailfs/replication/member_options.hpp>
 #include <mailfs/types/lineage.hpp>
@@ -39,7 +40,7 @@ enum class member_role : std::uint8_t {
     closed,
     joining,   ///< looks for a master, or catches up with one
     member,    ///< follows one
-    claiming,  ///< opens an epoch of its own
+    claiming,  ///< opens an epoch of its own, or asks the store for it
     master,    ///< orders
     ousted,    ///< a branch that gave its state to be folded, and waits for it
 };
@@ -55,8 +56,32 @@ struct member_io {
     virtual std::uint64_t steady_ms() = 0;
     virtual std::uint64_t wall_ms() = 0;
 
+    // With a store that all reach. Its steps are written by the master alone; what others are told to write, they keep in
+    // memory until they hear that it is stored.
+    virtual void claim() {}                                   ///< read the store, compose_claim(), create that file; ends by written(),
+                                                              ///< took_over() or claim_lost()
+    virtual void withdraw([[maybe_unused]] position behind) {}      ///< steps behind this one were never applied: forget them
+    virtual void note_stored([[maybe_unused]] position at) {}       ///< the master says that the store has all up to here
+    virtual bool has_room([[maybe_unused]] std::size_t size) { return true; }  ///< for so much more that is not in the store
+    virtual bool store_works() { return true; }               ///< as far as the last call told
+
 protected:
     ~member_io() = default;
+};
+
+/// What the arbiter changes in the protocol.
+struct arbiter_rules {
+    bool shared = false;                      ///< epochs, and what is stored, are the shared store's
+    bool strict = false;                      ///< all is acknowledged when it is stored
+    std::uint32_t ids_reserved = uid_block_size;
+};
+constexpr arbiter_rules rules_of(own_disks const&) noexcept { return {}; }
+constexpr arbiter_rules rules_of(shared_store const& s) noexcept { return {true, s.strict, s.ids_reserved}; }
+
+/// The steps that a claim puts into the store, behind what is there.
+struct store_claim {
+    std::deque<format::stream_step> steps;
+    bool replaces = false;  ///< the machine that was read, with these steps applied, is the state then
 };
 
 /// Belongs to one executor. The machine is the caller's, and changes by these calls alone while the member is not closed.
@@ -73,8 +98,8 @@ public:
     static constexpr std::uint64_t unfoldable_ms = 10'000;    ///< before a branch that could not be folded is tried again
     static constexpr std::size_t step_size_max = 900U << 10;  ///< a greater one travels in a snapshot alone
 
-    member(M& machine, std::string name, replication_options options, member_io& io)
-        : machine_(&machine), name_(std::move(name)), options_(std::move(options)), io_(&io), ring_(options_.ring_size) {
+    member(M& machine, std::string name, replication_options options, member_io& io, arbiter_rules rules = {})
+        : machine_(&machine), name_(std::move(name)), options_(std::move(options)), io_(&io), rules_(rules), ring_(options_.ring_size) {
         for (auto const& p : options_.peers) peers_[p.node].slot = p.slot;
     }
 
@@ -131,7 +156,7 @@ public:
         ring_.clear();
         fold_ = {};
         transfer_ = {};
-        frozen_until_ = claim_due_ = who_due_ = handing_until_ = quiet_due_ = 0;
+        frozen_until_ = claim_due_ = who_due_ = handing_until_ = quiet_due_ = heirs_due_ = 0;
         used_.clear();
         who_.clear();
         for (auto& [node, p] : peers_) p.forget();
@@ -169,6 +194,99 @@ public:
         std::visit([&](auto const& m) { on(node, *p, m); }, message);
         flush();
     }
+
+    // --- with a shared store: what came of a claim, and of what the master wrote --------------------------------------
+
+    /// What a claim is to put behind `theirs`, the state that the store holds; nothing: it is not to be made any more. `tail`: the
+    /// steps from a place (position, chain hash) to this node's state, if they are known. May be called again, with a later state.
+    template <class Tail>
+    std::optional<store_claim> compose_claim(M& theirs, Tail const& tail) {
+        if (!is_claiming_at_store()) return std::nullopt;
+        drop_inbox();
+        auto const& t = std::as_const(theirs).stream();
+        heard_ = std::max(heard_, t.at.epoch);
+        store_claim out;
+        if (auto steps = tail(t.at, t.chain)) {
+            if (!mutated(mutant::store_claim_without_tail)) out.steps = std::move(*steps);
+            if (!out.steps.empty()) hit(reached::claim_with_tail);
+            auto step = epoch_step(*machine_);
+            out.steps.push_back(step);
+            barrier_ = step.at;
+            inbox_.push_back(std::move(step));
+            return out;
+        }
+        if (t.at.epoch < stream().at.epoch) return std::nullopt;  // it was read with an old list
+        out.replaces = true;
+        add_claim_step(out, theirs, epoch_step(theirs));
+        if (covers(t.history(), stream().history())) return out;
+        hit(reached::claim_with_fold);  // what this node has, and the store has not, is a branch
+        format::stream_step fold;
+        fold.kind = format::record_kind::fold;
+        fold.at = {t.at.epoch, 1};
+        fold.when = t.latest.next(io_->wall_ms());
+        fold.payload = theirs.fold(*machine_);
+        fold.payload.resize((fold.payload.size() + 7) / 8 * 8);
+        add_claim_step(out, theirs, std::move(fold));
+        if (!covers(t.history(), stream().history())) return std::nullopt;
+        return out;
+    }
+    /// It won, and the machine is what it was composed on now.
+    void took_over() {
+        if (!is_claiming_at_store()) return;
+        hit(reached::claimed);
+        ring_.clear();
+        batch_.clear();
+        drop_inbox();
+        disk_ = stream().at;
+        heard_ = std::max(heard_, stream().at.epoch);
+        begin_progress();
+        for (auto& [node, p] : peers_) p.follows = false;
+        find_own_in_state();
+        frozen_until_ = 0;
+        become_master();
+        io_->moved();
+        go_on();
+        reconsider();
+        flush();
+    }
+    /// Somebody else's epoch began there (0: the store did not answer, or the claim counts for nothing).
+    void claim_lost(std::uint32_t epoch) {
+        if (!is_claiming_at_store()) return;
+        hit(epoch == 0 ? reached::claim_without_store : reached::claim_lost_to_epoch);
+        drop_inbox();
+        heard_ = std::max(heard_, epoch);
+        role_ = member_role::joining;
+        claim_due_ = now() + options_.patience_ms + rank() * options_.rank_ms;  // until then its master may be heard of
+        must_announce_ = true;
+        reconsider();
+        flush();
+    }
+    /// What the master was to write has not its place in the store: another epoch has begun there.
+    void shut_out() {
+        if (!is_master()) return;
+        hit(reached::flush_lost);
+        lose_mastership();
+        reconsider();
+        flush();
+    }
+    /// What the master was to write may or may not be in the store, which failed. Again at each try.
+    void store_failed() {
+        if (!is_master()) return;
+        if (mutated(mutant::store_error_trusted)) refuse_unstored();
+        if (is_frozen() || handing_until_ != 0 || !inbox_.empty() || heirs_due_ > now()) return;
+        heirs_due_ = now() + 2 * options_.patience_ms;
+        for (auto const& [node, p] : peers_) {
+            if (!p.up || !p.follows || node <= last_heir_) continue;
+            hit(reached::flush_failed_handover);
+            last_heir_ = node;
+            handing_until_ = now() + options_.patience_ms;
+            flush_batch();
+            io_->send(node, format::peer_handover{stream().at});
+            return;
+        }
+        if (std::exchange(last_heir_, 0) == 0) hit(reached::flush_failed_alone);
+    }
+    bool is_claiming_at_store() const noexcept { return rules_.shared && role_ == member_role::claiming; }
 
     /// All steps up to this position are on stable storage.
     void written(position at) {
@@ -246,6 +364,7 @@ public:
         for (auto& c : calls_.all())
             if (!c.given_up && c.due_ms <= t) {
                 hit(reached::refused_unavailable);
+                if (!c.was_sent) drop_proposals(c.id);
                 io_->finish(c.id, c.was_sent ? errc::may_have_happened : errc::busy);
                 give_up(c);
             }
@@ -366,6 +485,7 @@ private:
 
     void reconsider() {
         if (role_ == member_role::closed || adopting_) return;
+        if (is_claiming_at_store() && claiming_since_ + 2 * options_.patience_ms <= now()) give_up_claim_for_master();
         if (is_master() || role_ == member_role::claiming) {
             if (is_master()) step_down_if_passed();
             if (is_master()) fold_branches();
@@ -377,6 +497,18 @@ private:
             return;
         }
         if (has_state_ && claim_due_ == 0 && who_due_ == 0 && !is_frozen()) arm_claim();
+    }
+    // The store takes its time, and meanwhile there is a master. Should the claim land, it is one that nobody took up: the next
+    // one goes on top of it.
+    void give_up_claim_for_master() {
+        role_ = member_role::joining;
+        choose_upstream();
+        if (upstream_ == 0) role_ = member_role::claiming;
+        else drop_inbox();
+    }
+    void drop_inbox() {
+        inbox_.clear();
+        barrier_.reset();
     }
     void step_down_if_passed() {
         for (auto const& [node, p] : peers_) {
@@ -396,6 +528,9 @@ private:
         waiting_ = 0;
         fold_ = {};
         must_announce_ = true;
+        if (!rules_.shared) return;
+        drop_inbox();
+        io_->withdraw(stream().at);
     }
     void leave_upstream() {
         upstream_ = 0;
@@ -522,29 +657,56 @@ private:
         if (!has_state_ || barrier_) return;
         role_ = member_role::claiming;
         claim_due_ = 0;
-        open_epoch();
+        claiming_since_ = now();
+        if (rules_.shared) io_->claim();
+        else open_epoch();
     }
     void open_epoch() {
+        inbox_.push_back(epoch_step(*machine_));
+        drain();
+    }
+    // Opens an epoch behind this state: our own, or the one that is to take its place.
+    format::stream_step epoch_step(M const& base) {
         auto const heard = mutated(mutant::epoch_not_above_heard) ? stream().at.epoch : std::max(heard_, stream().at.epoch);
         epoch_start s;
-        s.epoch = ((heard >> 4) + 1) << 4 | (mutated(mutant::epoch_without_slot) ? 0 : options_.self.slot);
+        s.epoch = ((heard >> 4) + 1) << 4 | (rules_.shared || mutated(mutant::epoch_without_slot) ? 0 : options_.self.slot);
         s.owner = origin_;
-        auto const block = next_block();
+        auto const block = next_block(ids_known_to(base));
         s.ids_first = block.first;
         s.ids_last = block.last;
-        s.id_next = std::max(machine_->next_id(), floor_);
+        s.id_next = std::max({machine_->next_id(), base.next_id(), floor_});
         heard_ = std::max(heard_, s.epoch);
         format::stream_step step;
         step.kind = format::record_kind::epoch;
         step.at = {s.epoch, 0};
-        step.when = stream().latest.next(io_->wall_ms());
+        step.when = std::max(stream().latest, base.stream().latest).next(io_->wall_ms());
         step.payload = format::encode_epoch_start(s);
-        inbox_.push_back(std::move(step));
-        drain();
+        return step;
     }
-    uid_block next_block() const {
-        auto const above = mutated(mutant::claim_below_announced) ? machine_->next_id() - 1 : std::max(ids_known(), floor_ == 0 ? 0 : floor_ - 1);
-        return next_uid_block(options_.self.slot, above);
+    void add_claim_step(store_claim& c, M& theirs, format::stream_step step) {
+        theirs.apply_step(record_of(step), nullptr);
+        c.steps.push_back(std::move(step));
+    }
+    static std::uint32_t ids_known_to(M const& m) {
+        auto last = m.next_id() - 1;
+        for (auto const& e : m.stream().history()) last = std::max(last, e.ids_last);
+        return last;
+    }
+    // Above all that anybody may have given out, as far as we know, and `known`.
+    uid_block next_block(std::uint32_t known) const {
+        auto above = std::max({known, ids_known(), floor_ == 0 ? 0 : floor_ - 1});
+        if (mutated(mutant::claim_below_announced) || (rules_.shared && mutated(mutant::store_claim_below_reserved))) above = machine_->next_id() - 1;
+        if (!rules_.shared) return next_uid_block(options_.self.slot, above);
+        if (above >= uid_max - rules_.ids_reserved) return {};
+        return {above + 1, above + rules_.ids_reserved};
+    }
+    void become_master() {
+        role_ = member_role::master;
+        hops_ = 0;
+        upstream_ = 0;
+        must_announce_ = true;
+        serve_if_possible();
+        send_calls();
     }
     void after_barrier(format::stream_step const& step) {
         if (step.kind == format::record_kind::fold && is_master() && !contains(stream().history(), folded_)) {
@@ -554,12 +716,7 @@ private:
         if (step.kind != format::record_kind::epoch || epoch_owner() != origin_) return;
         if (role_ != member_role::claiming && !is_master()) return;
         hit(reached::claimed);
-        role_ = member_role::master;
-        hops_ = 0;
-        upstream_ = 0;
-        must_announce_ = true;
-        serve_if_possible();
-        send_calls();
+        become_master();
         if (fold_.branch && fold_.is_next) fold_now();
     }
     origin epoch_owner() const noexcept { return stream().owner; }
@@ -569,7 +726,6 @@ private:
     void send_call(call& c) {
         if (is_master()) {
             wait_for_place({c.id, c.when, c.stored, c.operations});
-            c.was_sent = true;
         } else if (upstream_ != 0 && caught_up_) {
             io_->send(upstream_, format::peer_propose{c.id, c.when, c.stored, c.operations});
             c.was_sent = true;
@@ -590,6 +746,22 @@ private:
         to_order_.push_back(std::move(w));
         order();
     }
+    void drop_proposals(dot const& id) {
+        std::erase_if(to_order_, [&](waiting_proposal const& w) {
+            if (w.id == id) waiting_ -= w.operations.size() + sizeof w;
+            return w.id == id;
+        });
+    }
+    // Under a mutant: as though a create() that failed had done nothing.
+    void refuse_unstored() {
+        std::vector<dot> gone;
+        for (auto const& c : calls_.all())
+            if (c.outcome && !c.given_up && c.stored && !has_reached(c.outcome->at, true)) gone.push_back(c.id);
+        for (auto const& id : gone) {
+            io_->finish(id, errc::busy);
+            calls_.erase(id);
+        }
+    }
     void order() {
         while (is_master() && !is_frozen() && handing_until_ == 0 && inbox_.empty() && !to_order_.empty()) {
             auto& next = to_order_.front();
@@ -597,7 +769,10 @@ private:
             if (!is_next_of_origin(next.id)) {
                 hit(reached::repeated);
             } else if (auto const ids = M::ids_wanted(next.operations); ids > machine_->ids_left() && ids <= uid_block_size) {
-                reserve_ids();
+                if (io_->store_works()) return reserve_ids();
+                hit(reached::no_ids_without_store);  // it will be proposed again, until its caller has waited long enough
+            } else if (!io_->has_room(size)) {
+                hit(rules_.strict ? reached::strict_refusal : reached::no_room_without_store);
                 return;
             } else {
                 place(next);
@@ -619,7 +794,7 @@ private:
         step.kind = format::record_kind::ids;
         step.at = {stream().at.epoch, stream().at.n + 1};
         step.when = stream().latest.next(io_->wall_ms());
-        step.payload = format::encode_ids(next_block());
+        step.payload = format::encode_ids(next_block(0));
         inbox_.push_back(std::move(step));
         drain();
     }
@@ -632,7 +807,8 @@ private:
         auto const latest = stamp::at(io_->wall_ms() + 5000);
         step.when = mutated(mutant::stamp_not_clamped) ? w.when : std::min(w.when, latest);
         step.payload = std::move(w.operations);
-        stored_ = stored_ || w.stored || below_.count() < options_.copies_in_memory;
+        if (auto* const c = w.id.origin == origin_ ? calls_.find(w.id) : nullptr) c->was_sent = true;
+        stored_ = stored_ || w.stored || rules_.strict || below_.count() < options_.copies_in_memory;
         apply(step, true);
     }
 
@@ -669,7 +845,7 @@ private:
         }
         if (quiet_due_ > now()) return;
         quiet_due_ = now() + options_.quiet_ms;
-        bool const all = std::all_of(peers_.begin(), peers_.end(), [&](auto const& p) { return below_.has_on_disk(p.first, stream().at); });
+        bool const all = std::all_of(peers_.begin(), peers_.end(), [&](auto const& p) { return rules_.shared ? below_.has_in_memory(p.first, stream().at) : below_.has_on_disk(p.first, stream().at); });
         if (!all || !below_.has_on_disk(options_.self.node, stream().at)) return;
         hit(reached::settled);
         format::stream_step step;
@@ -685,11 +861,12 @@ private:
 
     static bool must_last_first(format::stream_step const& s) noexcept {
         if (mutated(mutant::epoch_shown_before_disk)) return false;
+        if (s.kind == format::record_kind::ids && mutated(mutant::ids_passed_before_stored)) return false;
         return s.kind == format::record_kind::epoch || s.kind == format::record_kind::ids || s.kind == format::record_kind::fold;
     }
     void drain() {
         while (!inbox_.empty() && !barrier_) {
-            if (must_last_first(inbox_.front())) {
+            if (must_last_first(inbox_.front()) && !(rules_.shared && !is_master())) {  // its master has put it into the store
                 barrier_ = inbox_.front().at;
                 io_->write(inbox_.front(), true);
                 return;
@@ -757,7 +934,7 @@ private:
     }
     // A member that was restarted may have shown greater ids than we know of: the next epoch leaves them behind.
     void raise_for_followers() {
-        if (is_frozen() || !inbox_.empty()) return;
+        if (is_frozen() || !inbox_.empty() || !io_->store_works()) return;
         auto const wanted = wanted_ids();
         if (wanted > machine_->next_id()) {
             floor_ = wanted;
@@ -965,6 +1142,7 @@ private:
             if (node != upstream_) return;
             told_.replace(m, node);
             relay_progress_ = true;
+            if (rules_.shared) io_->note_stored({m.epoch, told_.on_disk_max()});
         } else if (p.follows) {
             progress_is_news_ = below_.replace_behind(node, m, options_.self.node) || progress_is_news_;
         }
@@ -1013,7 +1191,7 @@ private:
         }
     }
     void on(std::uint32_t node, peer& p, format::peer_want_branch const& m) {
-        if (!has_state_ || adopting_ || barrier_) return;
+        if (!has_state_ || adopting_ || barrier_ || is_claiming_at_store()) return;
         if (m.offset == 0) {
             if (compare(p) != standing::apart || p.told->at.epoch < stream().at.epoch) return announce_to(node);  // it has not heard yet
             freeze();
@@ -1065,7 +1243,7 @@ private:
         open_epoch_for_fold();
     }
     void open_epoch_for_fold() {
-        if (!fold_.branch || fold_.is_next || !is_master() || is_frozen() || !inbox_.empty()) return;
+        if (!fold_.branch || fold_.is_next || !is_master() || is_frozen() || !inbox_.empty() || !io_->store_works()) return;
         if (covers(stream().history(), std::as_const(*fold_.branch).stream().history())) {
             fold_ = {};
             return;
@@ -1119,7 +1297,8 @@ private:
     }
     void flush_progress() {
         if (!has_state_ || adopting_) return;
-        auto const disk = disk_.epoch == stream().at.epoch ? disk_.n : 0;
+        bool const writes = is_master() || !rules_.shared;
+        auto const disk = writes && disk_.epoch == stream().at.epoch ? disk_.n : 0;
         bool const news = below_.note(options_.self.node, stream().at.n, disk, options_.self.node) || std::exchange(progress_is_news_, false);
         told_.note(options_.self.node, stream().at.n, disk, options_.self.node);
         if (is_master() && news) tell_progress(below_, true);
@@ -1154,6 +1333,11 @@ private:
         auto const& t = is_master() ? below_ : told_;
         auto const live = t.count();
         if (mutated(mutant::acknowledge_before_push)) return true;
+        if (rules_.shared) {
+            bool const in_memory = !stored && !rules_.strict && live >= options_.copies_in_memory;
+            if (in_memory) return t.holders(at, false) >= options_.copies_in_memory;
+            return t.holders(at, true) >= 1 || mutated(mutant::acknowledge_before_sync);
+        }
         if (stored && !mutated(mutant::acknowledge_before_sync)) {
             auto const wanted = std::min(options_.copies_on_disk, live) - (mutated(mutant::acknowledge_one_too_few) ? 1 : 0);
             return t.holders(at, true) >= std::max<std::size_t>(1, wanted);
@@ -1199,6 +1383,7 @@ private:
     std::string name_;
     replication_options options_;
     member_io* io_;
+    arbiter_rules rules_;
 
     member_role role_ = member_role::closed;
     bool has_state_ = false;
@@ -1244,6 +1429,8 @@ private:
     std::map<std::uint32_t, std::uint64_t> used_;  // transactions ordered lately, by the node that proposed them
     position quiet_at_;
     std::uint64_t use_due_ = 0, handing_until_ = 0, quiet_due_ = 0;
+    std::uint64_t claiming_since_ = 0, heirs_due_ = 0;
+    std::uint32_t last_heir_ = 0;            // to whom it was last tried to hand over, as the store failed
     std::uint64_t join_due_ = 0, claim_due_ = 0, who_due_ = 0, frozen_until_ = 0, apart_due_ = 0;
     std::uint32_t postponed_ = 0;
     folding fold_;

@@ -16,6 +16,7 @@
 #include <mailfs/log/log_directory.hpp>
 #include <mailfs/log/log_options.hpp>
 #include <mailfs/log/state_machine.hpp>
+#include <mailfs/replication/detail/record_of.hpp>
 
 #include <asio/awaitable.hpp>
 
@@ -27,20 +28,6 @@
 #include <vector>
 
 namespace mailfs::detail {
-
-/// The record that a step is, without a place in a file yet.
-inline format::record_view record_of(format::stream_step const& step) noexcept {
-    format::record_view r;
-    r.header.kind = static_cast<std::uint8_t>(step.kind);
-    r.header.node = step.dot.origin.node;
-    r.header.incarnation = step.dot.origin.incarnation;
-    r.header.counter = step.dot.counter;
-    r.header.stamp = step.when.value;
-    r.header.base_offset = step.at.epoch;
-    r.header.base_n = step.at.n;
-    r.payload = step.payload;
-    return r;
-}
 
 /// Belongs to one executor; one call at a time, but for add(). After an error of flush(), begin() or adopt() only open() may follow.
 template <filesystem Fs, host Host, state_machine M>

@@ -67,6 +67,15 @@ public:
         auto const it = nodes_.find(node);
         return it != nodes_.end() && epoch_ == at.epoch && it->second.on_disk >= at.n;
     }
+    bool has_in_memory(std::uint32_t node, position at) const noexcept {
+        auto const it = nodes_.find(node);
+        return it != nodes_.end() && epoch_ == at.epoch && it->second.in_memory >= at.n;
+    }
+    std::uint32_t on_disk_max() const noexcept {
+        std::uint32_t most = 0;
+        for (auto const& [node, e] : nodes_) most = std::max(most, e.on_disk);
+        return most;
+    }
     /// How many have this position, of this epoch or one before it, in memory or on disk.
     std::size_t holders(position at, bool on_disk) const noexcept {
         if (at.epoch < epoch_) return nodes_.size();

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: BSL-1.0
+// What a node of a replica set does with the store that all reach: it claims there, and writes there while it is the master.
+#pragma once
+
+#include <mailfs/config.hpp>
+#include <mailfs/detail/aligned_bytes.hpp>
+#include <mailfs/error.hpp>
+#include <mailfs/fs/filesystem.hpp>
+#include <mailfs/host/host.hpp>
+#include <mailfs/log/log_options.hpp>
+#include <mailfs/log/state_machine.hpp>
+#include <mailfs/replication/arbiter.hpp>
+#include <mailfs/replication/detail/coverage.hpp>
+#include <mailfs/replication/detail/member.hpp>
+#include <mailfs/replication/detail/mutant.hpp>
+#include <mailfs/replication/detail/shared_log.hpp>
+
+#include <asio/awaitable.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/this_coro.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mailfs::detail {
+
+/// Part of Core, the journal that it works for; see multimaster.hpp. Two coroutines: one waits for the store, the other takes over
+/// states that peers give, so that a slow store holds up nobody who follows.
+template <class Core, filesystem Fs, host Host, state_machine M>
+class store_keeper {
+    using log_type = shared_log<Fs, Host, M>;
+    using made = typename log_type::made;
+
+public:
+    static constexpr bool store_tells = true;  ///< whether an object is nowhere
+    static constexpr int claims_max = 8;       ///< tries in one claim, each behind data that got in first
+    static constexpr int tries_max = 4;        ///< to learn what became of one file of a claim
+
+    store_keeper(Core& core, Fs fs, Host& host, std::string directory, log_options options, shared_store const& arbiter)
+        : core_(core), arbiter_(arbiter), log_(std::move(fs), host, std::move(directory), options, arbiter) {}
+
+    asio::awaitable<bool> create(guid object) {
+        at_time();
+        bool const made_it = co_await log_.create(object, core_.machine);
+        if (made_it) begin_log();
+        co_return made_it;
+    }
+    /// Loads what the store holds; false: nothing.
+    asio::awaitable<bool> open() {
+        at_time();
+        typename log_type::tail t;
+        bool const there = co_await log_.read(core_.machine, t);
+        if (there) {
+            mapping_ = std::move(t.held);
+            held_ = {};
+            begin_log();
+        }
+        co_return there;
+    }
+    std::uint32_t epoch_heard() const noexcept { return 0; }
+    asio::awaitable<void> start(std::shared_ptr<Core> self) {
+        auto const executor = co_await asio::this_coro::executor;
+        asio::co_spawn(executor, work(self), asio::detached);
+        asio::co_spawn(executor, take_states(std::move(self)), asio::detached);
+    }
+    /// A master that closes writes what waits, once.
+    void stop(bool was_master) {
+        auto const& stream = std::as_const(core_.machine).stream();
+        if (was_master && log_.last() > stream.at) log_.withdraw(stream.at);
+        if (was_master && log_.has_unflushed()) last_ = log_.next_file(core_.machine.object());
+        core_.wake.raise();
+        given_.raise();
+        stored_signal_.raise();
+    }
+
+    void write(format::stream_step const& step, bool stored) {
+        auto const now = core_.set.steady_ms();
+        if (!log_.has_unflushed()) oldest_ms_ = now;
+        newest_ms_ = now;
+        urgent_ = urgent_ || stored;
+        log_.add(step);
+        if (is_due(now)) core_.wake.raise();
+    }
+    void adopt(std::vector<std::byte> bytes) {
+        snapshot_ = std::move(bytes);
+        given_.raise();
+    }
+    void claim() {
+        claim_wanted_ = true;
+        core_.wake.raise();
+    }
+    void withdraw(position behind) {
+        log_.withdraw(behind);
+        urgent_ = false;
+    }
+    void note_stored(position at) {
+        log_.note_stored(at);
+        if (at > stored_) {
+            stored_ = at;
+            stored_signal_.raise();
+        }
+    }
+    bool has_room(std::size_t size) const noexcept {
+        if (arbiter_.strict) return works_;
+        return log_.unflushed() + size <= arbiter_.unflushed_max;
+    }
+    bool works() const noexcept { return works_; }
+
+    /// The master writes now; for others it does within flush_ms. Throws busy after call_ms.
+    asio::awaitable<void> sync(position through) {
+        auto const until = core_.set.steady_ms() + core_.set.options().call_ms;
+        while (core_.is_open && stored_ < through && log_.has_unflushed()) {
+            if (core_.set.steady_ms() >= until) throw error(errc::busy, core_.name, "the store has not taken all there is");
+            sync_until_ = std::min(sync_until_, until);
+            urgent_ = true;
+            core_.wake.raise();
+            core_.set.reschedule(core_.name);
+            co_await stored_signal_.wait();
+        }
+    }
+    void tick(std::uint64_t now) {
+        if (is_due(now)) core_.wake.raise();
+        if (sync_until_ > now) return;
+        sync_until_ = never;
+        stored_signal_.raise();
+    }
+    std::uint64_t next_due_ms() const noexcept {
+        if (is_flushing_ || !log_.has_unflushed() || core_.member.role() != member_role::master) return sync_until_;
+        auto const due = urgent_ ? retry_at_ : std::max(retry_at_, std::min(oldest_ms_ + arbiter_.flush_ms, newest_ms_ + arbiter_.idle_ms));
+        return std::min(due, sync_until_);
+    }
+
+private:
+    static constexpr std::uint64_t never = ~std::uint64_t{0};
+
+    void at_time() noexcept { log_.at_time(core_.set.steady_ms()); }
+    void begin_log() {
+        auto const& stream = std::as_const(core_.machine).stream();
+        log_.reset(stream.at, stream.chain);
+        stored_ = stream.at;
+    }
+    bool is_due(std::uint64_t now) const noexcept {
+        if (!log_.has_unflushed() || core_.member.role() != member_role::master || retry_at_ > now) return false;
+        return urgent_ || log_.unflushed() >= arbiter_.flush_size || oldest_ms_ + arbiter_.flush_ms <= now || newest_ms_ + arbiter_.idle_ms <= now;
+    }
+
+    // --- the store ---------------------------------------------------------------------------------------------------
+
+    static asio::awaitable<void> work(std::shared_ptr<Core> self) {
+        auto& k = self->keeper;
+        while (self->is_open) {
+            if (self->broken) {
+                co_await k.come_back();
+                continue;
+            }
+            std::exception_ptr failure;
+            try {
+                if (std::exchange(k.claim_wanted_, false)) co_await k.claim_now();
+                else if (k.is_due(self->set.steady_ms())) co_await k.flush_now();
+                else co_await self->wake.wait();
+            } catch (std::exception const&) {
+                failure = std::current_exception();
+            }
+            if (!self->is_open) break;
+            k.is_flushing_ = false;
+            if (failure) {
+                self->failure = failure;
+                k.note_failure();
+            }
+            self->set.reschedule(self->name);
+        }
+        if (k.last_) co_await k.log_.put(*k.last_);
+    }
+    void note_failure() {
+        works_ = false;
+        retry_at_ = core_.set.steady_ms() + arbiter_.retry_ms;
+        core_.guarded([&] {
+            core_.member.claim_lost(0);
+            core_.member.store_failed();
+        });
+    }
+    void note_success() noexcept {
+        works_ = true;
+        retry_at_ = 0;
+    }
+
+    asio::awaitable<void> claim_now() {
+        for (int tried = 0; tried < claims_max && core_.member.is_claiming_at_store(); ++tried) {
+            at_time();
+            typename log_type::tail t;
+            M theirs;
+            bool const there = co_await log_.read(theirs, t);
+            if (!there) throw error(errc::corrupt, core_.name, "the log is gone from the store");
+            auto const& base = std::as_const(theirs).stream();
+            auto const before = base.at;
+            auto const chain = base.chain;
+            std::optional<store_claim> c;
+            core_.guarded([&] {
+                auto const& mine = std::as_const(core_.machine).stream();
+                c = core_.member.compose_claim(theirs, [&](position at, std::uint64_t ch) { return log_.steps_behind(at, ch, mine.at, mine.chain); });
+            });
+            if (!c) break;
+            auto file = log_.compose(t.number, theirs.object(), before, chain, c->steps);
+            auto const came = co_await settle(file);
+            if (!core_.is_open || !core_.member.is_claiming_at_store()) co_return;
+            if (came == made::unknown) break;
+            if (came == made::theirs && !mutated(mutant::store_lost_claim_stands)) {
+                auto const opened = co_await log_.opened_by(file.number);
+                if (!opened) continue;  // it was covered and removed meanwhile
+                if (*opened != 0) {
+                    note_success();
+                    core_.guarded([&] { core_.member.claim_lost(*opened); });
+                    co_return;
+                }
+                hit(reached::claim_lost_to_data);
+                continue;
+            }
+            bool const passed = co_await log_.is_passed(file.number);
+            if (!core_.is_open || !core_.member.is_claiming_at_store()) co_return;
+            if (passed && !mutated(mutant::store_claim_not_looked_around)) {
+                hit(reached::claim_passed);
+                continue;
+            }
+            become_master(file, t, *c, theirs);
+            co_return;
+        }
+        if (core_.is_open) core_.guarded([&] { core_.member.claim_lost(0); });
+    }
+    void become_master(shared_file const& file, typename log_type::tail const& t, store_claim const& c, M const& theirs) {
+        note_success();
+        urgent_ = false;
+        log_.own(file, t);
+        stored_ = file.end;
+        core_.guarded([&] {
+            if (!c.replaces) return core_.member.written(file.end);
+            replace_state(theirs.dump());
+            core_.member.took_over();
+        });
+        stored_signal_.raise();
+    }
+    // The same bytes again, until it is known whose the number is, or the claim is not wanted any more.
+    asio::awaitable<made> settle(shared_file& file) {
+        auto came = made::unknown;
+        for (int tried = 0; tried < tries_max; ++tried) {
+            if (tried > 0) co_await core_.set.transport().wait(arbiter_.retry_ms);
+            if (!core_.is_open || !core_.member.is_claiming_at_store()) break;
+            came = co_await log_.put(file);
+            if (came == made::unknown) continue;
+            if (tried > 0) hit(came == made::mine ? reached::create_taken_up : reached::create_not_ours);
+            break;
+        }
+        co_return came;
+    }
+
+    asio::awaitable<void> flush_now() {
+        at_time();
+        urgent_ = false;
+        is_flushing_ = true;
+        auto const generation = log_.generation();
+        if (log_.has_slept()) {
+            hit(reached::slept);
+            bool const passed = co_await log_.is_passed(log_.number());
+            if (generation != log_.generation() || !core_.is_open) co_return;
+            if (passed) co_return core_.guarded([&] { core_.member.shut_out(); });
+        }
+        auto file = log_.next_file(core_.machine.object());
+        bool const again = file.was_tried;
+        bool const has_all = file.end == std::as_const(core_.machine).stream().at;
+        std::vector<std::byte> dump;
+        if (log_.is_long() && has_all && !again) dump = core_.machine.dump();
+        auto const came = co_await log_.put(file);
+        if (generation != log_.generation() || !core_.is_open) co_return;
+        if (again && came != made::unknown) hit(came == made::mine ? reached::create_taken_up : reached::create_not_ours);
+        if (came == made::unknown) {
+            core_.failure = log_.failure();
+            urgent_ = true;  // somebody may wait for it
+            note_failure();
+            co_return;
+        }
+        note_success();
+        if (came == made::theirs && !mutated(mutant::store_flush_lost_goes_on)) co_return core_.guarded([&] { core_.member.shut_out(); });
+        log_.landed(file);
+        if (log_.has_unflushed()) oldest_ms_ = core_.set.steady_ms();
+        auto const end = file.end;
+        note_stored(end);
+        core_.guarded([&] { core_.member.written(end); });
+        if (!dump.empty()) co_await cover(file.number, std::move(dump));
+    }
+    // What fails here is done by the next one.
+    asio::awaitable<void> cover(std::uint64_t number, std::vector<std::byte> dump) {
+        at_time();
+        try {
+            co_await log_.put_snapshot(number, std::move(dump));
+            co_await log_.purge();
+        } catch (error const&) {
+            core_.failure = std::current_exception();
+        }
+    }
+
+    // What a restarted process does.
+    asio::awaitable<void> come_back() {
+        core_.member.stop(errc::io);
+        core_.broken = false;
+        claim_wanted_ = urgent_ = false;
+        snapshot_.reset();
+        core_.moved();
+        while (core_.is_open) {
+            co_await core_.set.transport().wait(arbiter_.retry_ms);
+            try {
+                bool const there = co_await open();
+                if (!core_.is_open) co_return;
+                core_.begin_member(there, false);
+                co_return;
+            } catch (error const&) {
+                core_.failure = std::current_exception();
+            }
+        }
+    }
+
+    // --- states of peers -----------------------------------------------------------------------------------------------
+
+    static asio::awaitable<void> take_states(std::shared_ptr<Core> self) {
+        auto& k = self->keeper;
+        while (self->is_open) {
+            if (k.snapshot_) k.take_state();
+            else co_await k.given_.wait();
+        }
+    }
+    void take_state() {
+        auto const bytes = *std::exchange(snapshot_, std::nullopt);
+        bool good = false;
+        try {
+            aligned_bytes copy(bytes);  // declared first: the probe stands on it
+            M probe;
+            probe.load(copy.span(), core_.name);
+            probe.verify();
+            good = core_.member.may_adopt(probe);
+        } catch (error const&) {
+            core_.failure = std::current_exception();
+        }
+        core_.guarded([&] {
+            if (good) {
+                replace_state(bytes);
+                auto const& stream = std::as_const(core_.machine).stream();
+                log_.reset(stream.at, stream.chain);
+            }
+            core_.member.adopted(good);
+        });
+    }
+    void replace_state(std::vector<std::byte> const& bytes) {
+        aligned_bytes kept(bytes);
+        core_.machine.load(kept.span(), core_.name);
+        held_ = std::move(kept);
+        mapping_.reset();
+    }
+
+    Core& core_;
+    shared_store arbiter_;
+    log_type log_;
+    std::optional<typename Fs::file::mapping> mapping_;  // what the machine stands on: a snapshot in the store,
+    aligned_bytes held_;                                 // or one that was taken over
+    signal given_, stored_signal_;
+    std::optional<std::vector<std::byte>> snapshot_;     // that a peer gave
+    bool claim_wanted_ = false;
+    bool urgent_ = false;                                // somebody waits for what is not in the store
+    bool is_flushing_ = false;
+    std::uint64_t sync_until_ = never;
+    std::optional<shared_file> last_;
+    bool works_ = true;                                  // the store, when it was asked last
+    std::uint64_t oldest_ms_ = 0, newest_ms_ = 0, retry_at_ = 0;
+    position stored_;
+};
+
+}  // namespace mailfs::detail
