@@ -94,6 +94,20 @@ TEST_CASE("replication page: the bytes it shows are the bytes that travel") {
     push.steps.push_back({record_kind::epoch, {0x32, 0}, {}, {when + (3 << 16)}, {std::byte{1}}});
     check("push", 3, push);
     check("progress", 3, peer_progress{0x21, true, {{1, 9, 7}, {2, 9, 9}}});
+
+    check("bodies", 4, peer_bodies{"alice/mail", false});
+    peer_body body;
+    body.offer = true;
+    body.id = *guid::parse("b0b1b2b3b4b5b6b70000000000000001");
+    body.mailbox = open.object;
+    body.received_ms = 1'750'000'000'123;
+    body.written_ms = 1'750'000'000'456;
+    auto const text = as_bytes("Hi\n");
+    body.bytes.assign(text.begin(), text.end());
+    body.size = 3;
+    body.checksum = body_checksum(body.id, body.bytes);
+    check("body", 4, body);
+    check("have_body", 4, peer_have_body{body.id});
 }
 
 TEST_CASE("replication page: types have the numbers that it says, and messages the sizes") {
@@ -108,11 +122,14 @@ TEST_CASE("replication page: types have the numbers that it says, and messages t
         {"hello", peer_hello{1, 1, {}, 1, 1, born, 0, 1'750'000'000'000, {}, {}}}, {"ping", peer_ping{1, 0}}, {"pong", peer_pong{1}}, {"open", open},
         {"close", peer_close{}}, {"propose", peer_propose{id, {born}, false, {}}}, {"refuse", peer_refuse{id}}, {"push", peer_push{at, chain, false, {}}},
         {"progress", peer_progress{at.epoch, false, {}}}, {"catch_up", peer_catch_up{at, chain, false, 0}}, {"want_branch", peer_want_branch{0}},
-        {"snapshot", peer_snapshot{false, at, 0, 1000, {}}}, {"handover", peer_handover{at}}, {"who", peer_who{}}};
+        {"snapshot", peer_snapshot{false, at, 0, 1000, {}}}, {"handover", peer_handover{at}}, {"who", peer_who{}},
+        {"bodies", peer_bodies{}}, {"want_body", peer_want_body{{}, 0}}, {"body", peer_body{false, {}, {}, 0, 0, 0, 0, 5000, std::vector<std::byte>(5000)}},
+        {"have_body", peer_have_body{}}, {"no_body", peer_no_body{}}};
     REQUIRE(std::size(all) == peer_type_last);
     for (auto const& [name, m] : all) {
         auto const number = static_cast<int>(type_of(m));
-        auto const size = frame_size(is_of_link(type_of(m)) ? 0 : 1, m);
+        auto const* const body = std::get_if<peer_body>(&m);
+        auto const size = frame_size(is_of_link(type_of(m)) ? 0 : 1, m) - (body == nullptr ? 0 : body->bytes.size());
         auto const begin = "| " + std::to_string(number) + " | " + name + " |", end = " | " + std::to_string(size) + " |";
         std::ifstream in(MAILFS_DOCS "/protocols/replication.md");
         bool found = false;

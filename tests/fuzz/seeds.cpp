@@ -197,6 +197,13 @@ std::vector<format::peer_message> conversation() {
     all.push_back(peer_snapshot{true, at, 65536, 65600, file_bytes(64)});
     all.push_back(peer_handover{at});
     all.push_back(peer_close{});
+    all.push_back(peer_bodies{"alice/mail", true});
+    all.push_back(peer_want_body{guid::from_words(7, 8), 65536});
+    peer_body body{true, guid::from_words(7, 8), guid::from_words(1, 2), 1'750'000'000'000, 1'750'000'000'001, 0, 0, 65600, file_bytes(64)};
+    body.checksum = body_checksum(body.id, body.bytes);
+    all.push_back(body);
+    all.push_back(peer_have_body{body.id});
+    all.push_back(peer_no_body{body.id, true});
     return all;
 }
 void seed_frames() {

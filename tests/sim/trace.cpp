@@ -49,6 +49,11 @@ struct contents {
     void operator()(format::peer_snapshot const& m) { add(m.branch ? "branch" : "snapshot", m.branch ? "#e07b00" : "#7b1fa2", 6); }
     void operator()(format::peer_handover const&) { add("handover", "#c2185b", 8); }
     void operator()(format::peer_who const&) { add("who?", "#00838f", 3); }
+    void operator()(format::peer_bodies const&) { add("bodies", "#7f8c9b", 2); }
+    void operator()(format::peer_want_body const&) { add("want body", "#5f6b7a", 3); }
+    void operator()(format::peer_body const& m) { add(m.offer ? "offer" : "body", "#5f6b7a", 4); }
+    void operator()(format::peer_have_body const&) { add("have", "#5f6b7a", 3); }
+    void operator()(format::peer_no_body const&) { add("no body", "#b00020", 3); }
 };
 
 contents read(bytes_view bytes) {

@@ -34,7 +34,12 @@ public:
             case 10: return peer_want_branch{number()};
             case 11: return snapshot();
             case 12: return peer_handover{position_()};
-            default: return peer_who{};
+            case 13: return peer_who{};
+            case 14: return peer_bodies{std::string(pick(yes() ? 40 : peer_name_size_max + 1), 'b'), yes()};
+            case 15: return peer_want_body{id(), number()};
+            case 16: return body();
+            case 17: return peer_have_body{id()};
+            default: return peer_no_body{id(), yes()};
         }
     }
     /// A channel that such a message may have.
@@ -128,6 +133,19 @@ private:
         s.offset = number() >> 1;
         s.size = s.offset + s.bytes.size() + pick(1000);
         return s;
+    }
+    format::peer_body body() {
+        format::peer_body b;
+        b.offer = yes();
+        b.id = id();
+        b.mailbox = id();
+        b.received_ms = number();
+        b.written_ms = number();
+        b.checksum = short_number();
+        b.bytes = bytes(300);
+        b.offset = b.offer ? 0 : number() >> 1;
+        b.size = b.offset + b.bytes.size() + (b.bytes.empty() ? 0 : pick(1000));
+        return b;
     }
 
     std::mt19937_64 random_;

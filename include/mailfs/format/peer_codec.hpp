@@ -5,6 +5,7 @@
 // with the bytes that are there before memory is taken for it.
 #pragma once
 
+#include <mailfs/format/crc32c.hpp>
 #include <mailfs/format/endian.hpp>
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/format/peer_message.hpp>
@@ -32,11 +33,19 @@ inline constexpr std::size_t peer_name_size_max = 1024;        ///< of a mailbox
 inline constexpr std::size_t peer_progress_nodes_max = 64;
 inline constexpr std::size_t push_steps_max = 16384;           ///< in one push: what they take in memory stays near what they took on the way
 
+inline constexpr std::size_t body_piece_size_max = 64U << 10;  ///< bytes of a mail body in one message
+
+/// Of a mail body on its way: the same on all nodes, unlike the one that a dbox file has.
+inline std::uint32_t body_checksum(guid const& id, bytes_view body) noexcept {
+    return crc32c(body, crc32c({reinterpret_cast<std::byte const*>(id.octets.data()), id.octets.size()}));
+}
+
 /// Numbers in a frame; 0 is none. Each is the message's place in peer_message, plus 1.
 enum class peer_type : std::uint8_t {
     hello = 1, ping, pong, open, close, propose, refuse, push, progress, catch_up, want_branch, snapshot, handover, who,
+    bodies, want_body, body, have_body, no_body,
 };
-inline constexpr std::uint8_t peer_type_last = 14;
+inline constexpr std::uint8_t peer_type_last = 19;
 static_assert(std::variant_size_v<peer_message> == peer_type_last);
 
 inline peer_type type_of(peer_message const& m) noexcept { return static_cast<peer_type>(m.index() + 1); }
@@ -475,6 +484,57 @@ template <class Sink>
 void put_body(Sink&, peer_who const&) {}
 inline void get_body(field_reader&, peer_who&) {}
 
+template <class Sink>
+void put_body(Sink& out, peer_bodies const& m) {
+    put_sized(out, as_bytes(m.name));
+}
+inline void get_body(field_reader& in, peer_bodies& m) { m.name = as_text(in.sized(peer_name_size_max)); }
+template <class Sink>
+void put_body(Sink& out, peer_want_body const& m) {
+    out.bytes(octets_of(m.id));
+    out.varint(m.offset);
+}
+inline void get_body(field_reader& in, peer_want_body& m) {
+    m.id = read_guid(in);
+    m.offset = in.varint();
+}
+template <class Sink>
+void put_body(Sink& out, peer_body const& m) {
+    out.bytes(octets_of(m.id));
+    out.bytes(octets_of(m.mailbox));
+    put_fixed(out, m.received_ms);
+    put_fixed(out, m.written_ms);
+    le32 const checksum = m.checksum;
+    out.bytes(view_of(checksum));
+    out.varint(m.offset);
+    out.varint(m.size);
+    put_sized(out, m.bytes);
+}
+inline void get_body(field_reader& in, peer_body& m) {
+    m.id = read_guid(in);
+    m.mailbox = read_guid(in);
+    m.received_ms = in.fixed<le64>();
+    m.written_ms = in.fixed<le64>();
+    m.checksum = in.fixed<le32>();
+    m.offset = in.varint();
+    m.size = in.varint();
+    auto const bytes = in.sized(body_piece_size_max);
+    if (m.offset > m.size || bytes.size() > m.size - m.offset) return in.refuse("a piece beyond the end of its body");
+    if (bytes.empty() && m.offset < m.size) return in.refuse("an empty piece of a body");
+    if (m.offer && m.offset != 0) return in.refuse("an offer that does not begin at the beginning");
+    m.bytes = copy_of(bytes);
+}
+template <class Sink>
+void put_body(Sink& out, peer_have_body const& m) {
+    out.bytes(octets_of(m.id));
+}
+inline void get_body(field_reader& in, peer_have_body& m) { m.id = read_guid(in); }
+template <class Sink>
+void put_body(Sink& out, peer_no_body const& m) {
+    out.bytes(octets_of(m.id));
+}
+inline void get_body(field_reader& in, peer_no_body& m) { m.id = read_guid(in); }
+
 // The yes or no that some messages have travels in the frame's flags.
 template <class M>
 constexpr bool is_marked(M const& m) noexcept {
@@ -482,6 +542,9 @@ constexpr bool is_marked(M const& m) noexcept {
     else if constexpr (requires { m.down; }) return m.down;
     else if constexpr (requires { m.branch; }) return m.branch;
     else if constexpr (requires { m.snapshot; }) return m.snapshot;
+    else if constexpr (requires { m.answer; }) return m.answer;
+    else if constexpr (requires { m.offer; }) return m.offer;
+    else if constexpr (requires { m.later; }) return m.later;
     else return false;
 }
 template <class M>
@@ -490,6 +553,9 @@ void set_mark(field_reader& in, M& m, bool yes) noexcept {
     else if constexpr (requires { m.down; }) m.down = yes;
     else if constexpr (requires { m.branch; }) m.branch = yes;
     else if constexpr (requires { m.snapshot; }) m.snapshot = yes;
+    else if constexpr (requires { m.answer; }) m.answer = yes;
+    else if constexpr (requires { m.offer; }) m.offer = yes;
+    else if constexpr (requires { m.later; }) m.later = yes;
     else if (yes) in.refuse("a flag that such a message does not have");
 }
 

@@ -70,6 +70,8 @@ namespace detail {
 inline bool has_room(peer_message const& m) noexcept {
     if (auto const* open = std::get_if<peer_open>(&m)) return open->name.size() <= peer_name_size_max && open->lineage.size() <= lineage_max;
     if (auto const* push = std::get_if<peer_push>(&m)) return push->steps.size() <= push_steps_max;
+    if (auto const* bodies = std::get_if<peer_bodies>(&m)) return bodies->name.size() <= peer_name_size_max;
+    if (auto const* body = std::get_if<peer_body>(&m)) return body->bytes.size() <= body_piece_size_max;
     if (auto const* progress = std::get_if<peer_progress>(&m)) return progress->nodes.size() <= peer_progress_nodes_max;
     return true;
 }

@@ -135,7 +135,45 @@ struct peer_who {
     friend bool operator==(peer_who const&, peer_who const&) = default;
 };
 
+/// From here on the channel stands for mail bodies: those of a directory, which the sender keeps and takes.
+struct peer_bodies {
+    std::string name;     ///< of the directory
+    bool answer = false;  ///< the receiver said so first; else it says so, too
+    friend bool operator==(peer_bodies const&, peer_bodies const&) = default;
+};
+/// Asks for a piece of a body.
+struct peer_want_body {
+    guid id;
+    std::uint64_t offset = 0;
+    friend bool operator==(peer_want_body const&, peer_want_body const&) = default;
+};
+/// A piece of a body, and what is to be known of the whole.
+struct peer_body {
+    bool offer = false;  ///< its first piece, which nobody asked for: the receiver shall get the rest, sync it and say that it has it
+    guid id;
+    guid mailbox;                   ///< where it was delivered to first: a hint
+    std::uint64_t received_ms = 0;  ///< milliseconds since 1970
+    std::uint64_t written_ms = 0;
+    std::uint32_t checksum = 0;     ///< body_checksum() of the whole
+    std::uint64_t offset = 0;       ///< of this piece
+    std::uint64_t size = 0;         ///< of the whole
+    std::vector<std::byte> bytes;
+    friend bool operator==(peer_body const&, peer_body const&) = default;
+};
+/// The body is on the sender's disk, synced.
+struct peer_have_body {
+    guid id;
+    friend bool operator==(peer_have_body const&, peer_have_body const&) = default;
+};
+/// The sender has no such body, or will not take it.
+struct peer_no_body {
+    guid id;
+    bool later = false;  ///< for now: it may be tried again
+    friend bool operator==(peer_no_body const&, peer_no_body const&) = default;
+};
+
 using peer_message = std::variant<peer_hello, peer_ping, peer_pong, peer_open, peer_close, peer_propose, peer_refuse, peer_push, peer_progress,
-                                  peer_catch_up, peer_want_branch, peer_snapshot, peer_handover, peer_who>;
+                                  peer_catch_up, peer_want_branch, peer_snapshot, peer_handover, peer_who, peer_bodies, peer_want_body, peer_body,
+                                  peer_have_body, peer_no_body>;
 
 }  // namespace mailfs::format

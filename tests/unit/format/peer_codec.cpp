@@ -82,6 +82,8 @@ static_assert(fields_of<peer_close>() == 0 && fields_of<peer_propose>() == 4 && 
 static_assert(fields_of<stream_step>() == 5 && fields_of<peer_progress>() == 3 && fields_of<peer_progress::entry>() == 3);
 static_assert(fields_of<peer_catch_up>() == 4 && fields_of<peer_want_branch>() == 1 && fields_of<peer_snapshot>() == 5);
 static_assert(fields_of<peer_handover>() == 1 && fields_of<peer_who>() == 0 && fields_of<lineage_entry>() == 3);
+static_assert(fields_of<peer_bodies>() == 2 && fields_of<peer_want_body>() == 2 && fields_of<peer_body>() == 9);
+static_assert(fields_of<peer_have_body>() == 1 && fields_of<peer_no_body>() == 2);
 
 std::size_t rounds() {
     auto const* text = std::getenv("MAILFS_SEARCH");
@@ -314,6 +316,36 @@ TEST_CASE("peer codec: a lineage that does not ascend, an epoch too great and a 
     CHECK(piece(~std::uint64_t{0}, 1) == errc::corrupt);
 }
 
+TEST_CASE("peer codec: a piece of a body that is empty, too long or beyond it is refused, and an offer that is not its beginning") {
+    auto const piece = [](bool offer, std::uint64_t offset, std::uint64_t size, std::size_t bytes) {
+        peer_body b;
+        b.offer = offer;
+        b.offset = offset;
+        b.size = size;
+        b.bytes.resize(bytes);
+        return refused(encoded(1, b));
+    };
+    CHECK_FALSE(piece(false, 0, 0, 0));
+    CHECK_FALSE(piece(true, 0, 7, 2));
+    CHECK_FALSE(piece(false, 5, 7, 2));
+    CHECK(piece(false, 5, 6, 2) == errc::corrupt);
+    CHECK(piece(false, 8, 7, 0) == errc::corrupt);
+    CHECK(piece(false, ~std::uint64_t{0}, 1, 1) == errc::corrupt);
+    CHECK(piece(false, 0, 7, 0) == errc::corrupt);
+    CHECK(piece(true, 5, 7, 2) == errc::corrupt);
+    peer_body long_one;
+    long_one.bytes.resize(body_piece_size_max);
+    long_one.size = ~std::uint64_t{0};
+    auto bytes = encoded(1, long_one);
+    CHECK_FALSE(refused(bytes));
+    octets body(body_size(long_one));
+    long_one.bytes.resize(body_piece_size_max + 1);
+    body.resize(body_size(long_one));
+    encode_body(body.data(), long_one);
+    char const* why = nullptr;
+    CHECK_FALSE(decode_body(peer_type::body, 0, body, why));
+}
+
 TEST_CASE("peer codec: limits hold for a sender, too, and leave nothing half written") {
     octets out;
     auto const too_big = [&](peer_message const& m) {
@@ -340,6 +372,10 @@ TEST_CASE("peer codec: limits hold for a sender, too, and leave nothing half wri
     peer_push push;
     push.steps.resize(push_steps_max + 1);
     CHECK(too_big(push));
+    CHECK(too_big(peer_bodies{std::string(peer_name_size_max + 1, 'x'), false}));
+    peer_body body;
+    body.bytes.resize(body_piece_size_max + 1);
+    CHECK(too_big(body));
     peer_snapshot piece;
     piece.bytes.resize(peer_frame_size_max - 10);
     CHECK(too_big(piece));

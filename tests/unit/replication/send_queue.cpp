@@ -47,6 +47,23 @@ TEST_CASE("send queue: control goes before pushes, and pushes before snapshots, 
     CHECK(q.empty());
 }
 
+TEST_CASE("send queue: bodies go when nothing else waits, and nothing waits behind them") {
+    send_queue q;
+    peer_body body;
+    body.bytes.resize(5);
+    body.size = 5;
+    q.push(4, body);
+    q.push(1, piece_of(0));
+    q.push(4, peer_have_body{});
+    auto const all = taken(q);
+    REQUIRE(all.size() == 3);
+    CHECK(all[0] == frame{4, peer_have_body{}});
+    CHECK(all[1] == frame{1, piece_of(0)});
+    CHECK(all[2] == frame{4, body});
+    q.push(4, push_of(1));
+    CHECK(taken(q).front() == frame{4, push_of(1)});
+}
+
 TEST_CASE("send queue: what follows a push or a snapshot of its mailbox waits behind it") {
     send_queue q;
     q.push(1, piece_of(0));
@@ -80,14 +97,17 @@ TEST_CASE("send queue: whole frames up to a size, and at least one") {
     CHECK(q.empty());
 }
 
-TEST_CASE("send queue: no message of a mailbox goes before another of it, whatever is queued and taken") {
+TEST_CASE("send queue: no message of a mailbox goes before another of it, whatever is queued and taken; bodies are all there") {
     test::some_messages some(11);
     send_queue q;
     std::map<std::uint64_t, std::vector<peer_message>> sent, came;
+    std::size_t bodies = 0;
     std::size_t bytes = 0;
     auto const receive = [&](std::size_t most) {
         for (auto& f : taken(q, most)) {
             bytes -= frame_size(f.channel, f.message);
+            if (std::holds_alternative<peer_body>(f.message)) --bodies;
+            else
             came[f.channel].push_back(std::move(f.message));
         }
     };
@@ -95,13 +115,15 @@ TEST_CASE("send queue: no message of a mailbox goes before another of it, whatev
         auto const m = some.of_kind(some.pick(test::message_kinds));
         auto const channel = is_of_link(type_of(m)) ? 0 : 1 + some.pick(4);
         q.push(channel, m);
-        sent[channel].push_back(m);
+        if (std::holds_alternative<peer_body>(m)) ++bodies;
+        else sent[channel].push_back(m);
         bytes += frame_size(channel, m);
         if (some.pick(3) == 0) receive(some.pick(3000));
         REQUIRE(q.size() == bytes);
     }
     while (!q.empty()) receive(5000);
     CHECK(sent == came);
+    CHECK(bodies == 0);
 }
 
 TEST_CASE("send queue: a message that does not fit leaves nothing behind") {

@@ -16,14 +16,16 @@
 
 namespace mailfs::detail {
 
-/// Frames in three lanes: control, pushes, snapshots. A lane is sent only while those before it are empty, so snapshots get
-/// what pushes leave over. A mailbox whose push waits has what follows wait behind it, in the same lane. O(1) a frame.
+/// Frames in four lanes: control, pushes, snapshots, bodies. A lane is sent only while those before it are empty, so snapshots
+/// get what pushes leave over. A mailbox whose push waits has what follows wait behind it, in the same lane; between bodies there
+/// is no order, since each says which it is. O(1) a frame.
 class send_queue {
 public:
-    static constexpr std::size_t lanes = 3;
+    static constexpr std::size_t lanes = 4;
 
     static std::size_t lane_of(format::peer_message const& m) noexcept {
         if (std::holds_alternative<format::peer_push>(m)) return 1;
+        if (std::holds_alternative<format::peer_body>(m)) return 3;
         return std::holds_alternative<format::peer_snapshot>(m) ? 2 : 0;
     }
 
@@ -39,7 +41,7 @@ public:
         auto const size = l.bytes.size() - before;
         l.frames.push_back({channel, size});
         size_ += size;
-        if (number == 0 || channel == 0) return;
+        if (number == 0 || number == 3 || channel == 0) return;
         auto& last = waiting_[channel];
         last.count = last.lane == number ? last.count + 1 : 1;
         last.lane = number;
@@ -53,7 +55,7 @@ public:
                 if (!out.empty() && out.size() + f.size > most) return;
                 lanes_[n].take(out);
                 size_ -= f.size;
-                if (n > 0) gone(f.channel, n);
+                if (n > 0 && n < 3) gone(f.channel, n);
             }
     }
 
