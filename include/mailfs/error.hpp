@@ -29,6 +29,7 @@ enum class errc {
     closed,               ///< the object was closed while the call was under way
     not_supported,        ///< this backend or kernel cannot do it
     past_gone,            ///< the state of that moment is told by files that are not kept any more
+    unreachable,          ///< it is on other nodes, none of which answers now: try again later
 };
 
 namespace detail {
@@ -54,6 +55,7 @@ struct error_category final : std::error_category {
             case errc::closed: return "closed";
             case errc::not_supported: return "not supported";
             case errc::past_gone: return "that past is not kept";
+            case errc::unreachable: return "no node that has it can be reached";
         }
         return "unknown mailfs error";
     }

@@ -46,6 +46,9 @@ class single_dbox;
 template <filesystem Fs, host Host = system_host>
 class multi_dbox;
 
+template <message_format Format, transport Transport, host Host = system_host>
+class replicated_dbox;
+
 // cache: what was parsed out of messages once
 template <filesystem Fs, host Host = system_host>
 class append_cache;

@@ -56,6 +56,7 @@ struct bare_format {
     awaitable<std::vector<std::byte>> read(guid, mail_location);
     awaitable<std::vector<std::byte>> read(guid, mail_location, std::uint64_t);
     awaitable<std::vector<std::byte>> read_part(guid, mail_location, std::uint64_t, std::uint64_t);
+    awaitable<stored_mail> look(guid, mail_location);
     awaitable<std::vector<mail_file>> files();
     awaitable<mail_file_contents> scan(mail_file);
     std::uint64_t file_number(guid, mail_location);
@@ -92,6 +93,15 @@ struct format_without_parts : bare_format {
     using bare_format::bare_format;
     void read_part(guid, mail_location, std::uint64_t, std::uint64_t) = delete;
 };
+struct format_that_looks_at_nothing : bare_format {
+    using bare_format::bare_format;
+    void look(guid, mail_location) = delete;
+};
+struct format_made_among_nodes : bare_format {
+    using set_type = int;
+    format_made_among_nodes(bare_fs, std::string, bare_host, dbox_options, int&);
+};
+static_assert(message_format<format_made_among_nodes>);
 struct format_that_hides_files : bare_format {
     using bare_format::bare_format;
     void files() = delete;
@@ -124,6 +134,7 @@ static_assert(!message_format<format_that_hides_places>);
 static_assert(!message_format<format_without_read>);
 static_assert(!message_format<format_without_hint>);
 static_assert(!message_format<format_without_parts>);
+static_assert(!message_format<format_that_looks_at_nothing>);
 static_assert(!message_format<format_that_hides_files>);
 static_assert(!message_format<format_that_cannot_scan>);
 static_assert(!message_format<format_that_counts_only>);

@@ -51,6 +51,7 @@ struct stored_mail {
     std::uint64_t written_ms;   ///< by the clock of the host that wrote it; 0: not told
     guid mailbox;               ///< where it was delivered to first; 0: not told
     bool sound;                 ///< read(id, where) yields it; else its header alone is sound
+    friend bool operator==(stored_mail const&, stored_mail const&) = default;
 };
 
 /// All that is left of a file.
@@ -76,12 +77,22 @@ inline constexpr std::uint64_t dbox_read_ahead_default = std::uint64_t{16} << 10
 /// No hint makes a first read longer than this: memory follows the file's true size, never a number alone.
 inline constexpr std::uint64_t dbox_read_ahead_max = std::uint64_t{256} << 10;
 
+namespace detail {
+template <class M>
+concept made_alone = std::constructible_from<M, typename M::fs_type, std::string, typename M::host_type, dbox_options>;
+/// By one whose bodies other nodes keep, too.
+template <class M>
+concept made_among_nodes =
+    std::constructible_from<M, typename M::fs_type, std::string, typename M::host_type, dbox_options, typename M::set_type&>;
+template <class M>
+concept can_be_made = made_alone<M> || made_among_nodes<M>;
+}  // namespace detail
+
 /// An object belongs to one executor; several calls may be under way at once; it must not be moved or destroyed meanwhile.
 /// All calls throw mailfs::error, which names file and offset.
 template <class M>
 concept message_format =
-    std::movable<M> && filesystem<typename M::fs_type> && host<typename M::host_type> &&
-    std::constructible_from<M, typename M::fs_type, std::string, typename M::host_type, dbox_options> &&
+    std::movable<M> && filesystem<typename M::fs_type> && host<typename M::host_type> && detail::can_be_made<M> &&
     requires(M m, std::span<mail_to_write const> mails, durability d, guid id, mail_location at, std::uint64_t number,
              mail_file file) {
         // Where each mail stands, in order. `stored`: all are on stable storage before it returns. On an error none
@@ -95,6 +106,9 @@ concept message_format =
         { m.read(id, at, number) } -> awaitable_of<std::vector<std::byte>>;
         // Bytes from an offset within the message on, fewer at its end. Its header is checked, its bytes are not.
         { m.read_part(id, at, number, number) } -> awaitable_of<std::vector<std::byte>>;
+
+        // What the message's header says of it; its bytes are neither read nor checked (`sound` is true). Throws as read.
+        { m.look(id, at) } -> awaitable_of<stored_mail>;
 
         // Scanning, for who purges, verifies or rebuilds: what is there whatever an index says.
         // All files, ascending by number; other names are passed by. Files that come or go meanwhile may be in it or not.

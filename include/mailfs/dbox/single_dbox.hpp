@@ -73,6 +73,16 @@ public:
         co_return co_await detail::read_range(file, std::move(begun), place, begin_at, size);
     }
 
+    /// See message_format. Reads the header alone.
+    asio::awaitable<stored_mail> look(guid id, mail_location at) {
+        auto const path = path_of(id);
+        detail::message_place const place{path, at.offset, id};
+        auto file = co_await open(place, at);
+        auto const begun = co_await begin(file, place, 0);
+        auto const& h = begun.header;
+        co_return stored_mail{id, at, dbox_extent(h.stored_size), h.size, h.received_ms, h.written_ms, guid{h.mailbox}, true};
+    }
+
     /// See message_format. A list for each of up to 256 directories; others of the executor go on in between.
     asio::awaitable<std::vector<mail_file>> files() {
         std::vector<mail_file> found;

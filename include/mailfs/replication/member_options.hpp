@@ -36,6 +36,9 @@ struct replication_options {
     std::uint32_t use_min = 20;        ///< so many transactions at least, and more than three quarters of all
     std::uint32_t quiet_ms = 1000;     ///< without a change, before what is kept for folding is settled
     std::uint32_t flush_ms = 200;      ///< what nobody waits for is synced so long after it came
+    std::uint32_t body_ms = 500;       ///< a peer that says nothing about a mail body for so long is replaced by another
+    std::size_t bodies_at_once = 4;    ///< bodies of one mailbox that are fetched in the background at once
+    std::size_t bodies_in_size = 64U << 20;  ///< bytes of bodies on their way in: beyond it no peer's offer is taken
     std::size_t ring_size = 256U << 10;    ///< bytes of recent steps kept for members that are behind
     std::size_t waiting_max = 1U << 20;    ///< bytes of proposals that wait for their place
 };

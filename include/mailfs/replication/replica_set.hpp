@@ -77,9 +77,10 @@ public:
     /// Why links end, for a log.
     void on_note(std::function<void(std::uint32_t node, std::string const& what)> f) { note_ = std::move(f); }
 
-    /// Called with the name of a mailbox that a peer has open, and this node has not: a node that keeps a replica of all opens
-    /// it. From the executor, not from inside a call.
-    void on_unknown(std::function<void(std::string const& name)> f) { unknown_ = std::move(f); }
+    /// Called with the name of a mailbox, or of a directory of mail bodies, that a peer has open, and this node has not: a node
+    /// that keeps a replica of all opens it. `is_there`: it is a mailbox that the peer has; else the peer may be looking for it, and
+    /// only who has it on its disk has a reason to open it. From the executor, not from inside a call.
+    void on_unknown(std::function<void(std::string const& name, bool is_there)> f) { unknown_ = std::move(f); }
 
     // --- for journals --------------------------------------------------------------------------------------------
 
@@ -94,6 +95,12 @@ public:
         for (auto const node : up_) links_.send(node, it->second.channel, format::peer_close{});
         dues_.erase({it->second.due, it->first});
         endpoints_.erase(it);
+    }
+    /// Room for more mail bodies on the link to a node: they must not fill its queue.
+    bool has_room(std::uint32_t node) const noexcept { return links_.queued(node) < bodies_queued_max; }
+    /// Until there is, or the link is down.
+    asio::awaitable<void> wait_for_room(std::uint32_t node) {
+        while (is_up(node) && !has_room(node)) co_await drained_.wait();
     }
     void send(std::string const& name, std::uint32_t node, format::peer_message const& m) {
         if (auto const it = endpoints_.find(name); it != endpoints_.end()) links_.send(node, it->second.channel, m);
@@ -124,6 +131,7 @@ private:
         void up(std::uint32_t node) override { set.link_up(node); }
         void down(std::uint32_t node, bool silent) override { set.link_down(node, silent); }
         void message(std::uint32_t node, std::uint64_t channel, format::peer_message&& m) override { set.receive(node, channel, m); }
+        void drained() override { set.drained_.raise(); }
         void note(std::uint32_t node, std::string const& what) override {
             if (set.note_) set.note_(node, what);
         }
@@ -187,23 +195,37 @@ private:
     }
     void link_down(std::uint32_t node, bool silent) {
         up_.erase(node);
+        drained_.raise();
         std::erase_if(names_, [&](auto const& n) { return n.first.first == node; });
         for (auto* const e : all())
             if (is_attached(*e)) e->link_down(node, silent);
     }
     void receive(std::uint32_t node, std::uint64_t channel, format::peer_message const& m) {
         auto const key = std::pair(node, channel);
-        if (auto const* const open = std::get_if<format::peer_open>(&m)) {
+        auto const* const named = name_in(m);
+        if (named != nullptr) {
             if (names_.size() >= names_max && !names_.contains(key)) return;
-            names_.insert_or_assign(key, open->name);
+            names_.insert_or_assign(key, *named);
         }
         auto const name = names_.find(key);
         if (name == names_.end()) return;
         auto const it = endpoints_.find(name->second);
         if (it != endpoints_.end()) it->second.here->receive(node, m);
-        else if (unknown_ && std::holds_alternative<format::peer_open>(m)) unknown_(name->second);
+        else if (unknown_ && named != nullptr) unknown_(name->second, has_state(m));
+    }
+    // What a channel stands for, if the message tells it.
+    static std::string const* name_in(format::peer_message const& m) noexcept {
+        if (auto const* const open = std::get_if<format::peer_open>(&m)) return &open->name;
+        auto const* const bodies = std::get_if<format::peer_bodies>(&m);
+        return bodies == nullptr ? nullptr : &bodies->name;
     }
 
+    static bool has_state(format::peer_message const& m) noexcept {
+        auto const* const open = std::get_if<format::peer_open>(&m);
+        return open != nullptr && open->object != guid{};
+    }
+
+    static constexpr std::size_t bodies_queued_max = 1U << 20;  // bytes that wait for a link before more bodies do
     static constexpr std::size_t names_max = 1U << 20;  // of mailboxes that peers have open
 
     Transport transport_;
@@ -215,11 +237,11 @@ private:
     std::vector<std::uint64_t> alarms_;                          // that are under way, the first to go off last
     std::uint64_t last_tick_ = 0;
     asio::any_io_executor executor_;                             // while it runs
-    detail::signal alarm_ended_;
+    detail::signal alarm_ended_, drained_;
     std::map<std::pair<std::uint32_t, std::uint64_t>, std::string> names_;  // what a peer's channel stands for
     std::set<std::uint32_t> up_;
     std::uint64_t channels_ = 0;
-    std::function<void(std::string const&)> unknown_;
+    std::function<void(std::string const&, bool)> unknown_;
     std::function<void(std::uint32_t, std::string const&)> note_;
     handler handler_;
     detail::peer_links<Transport> links_;

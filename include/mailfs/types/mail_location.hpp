@@ -18,4 +18,9 @@ struct mail_location {
 };
 static_assert(sizeof(mail_location) == 16);
 
+namespace detail {
+/// Of a body that its guid alone finds: in a file that it has for itself, or on each node where that node put it.
+inline constexpr mail_location alone_in_its_file{0, 64};
+}  // namespace detail
+
 }  // namespace mailfs

@@ -160,6 +160,24 @@ TEST_CASE_TEMPLATE("message_format: a part is the message's bytes there, and end
     });
 }
 
+TEST_CASE_TEMPLATE("message_format: a look at a message tells what its header says, and refuses what is none", M, single, multi) {
+    run([]() -> asio::awaitable<void> {
+        auto format = make_format<M>(memory_fs());
+        auto const body = noise(70'000);
+        mail_to_write const mail{numbered(1), 5, body, numbered(9), 6};
+        auto const at = co_await format.write(std::span(&mail, 1), durability::none);
+        auto const found = co_await format.look(numbered(1), at.front());
+        CHECK(found == stored_mail{numbered(1), at.front(), dbox_extent(70'000), 70'000, 5, 6, numbered(9), true});
+        std::error_code why;
+        try {
+            static_cast<void>(co_await format.look(numbered(2), at.front()));
+        } catch (error const& e) {
+            why = e.code();
+        }
+        CHECK((why == errc::corrupt || why == errc::body_missing));
+    });
+}
+
 TEST_CASE_TEMPLATE("message_format: any flipped bit of a file is harmless or corrupt, by file and offset, never wrong bytes",
                    M, single, multi) {
     specimen<M> const good;

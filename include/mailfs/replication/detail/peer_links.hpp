@@ -68,6 +68,7 @@ struct peer_link_handler {
     virtual void down(std::uint32_t node, bool silent) = 0;  ///< what was sent may have got there or not. `silent`: nobody said
                                                              ///< so, no echo came
     virtual void message(std::uint32_t node, std::uint64_t channel, format::peer_message&& m) = 0;  ///< in order, while it is up
+    virtual void drained() {}  ///< less waits to be sent than did, on some link
     virtual void note(std::uint32_t, std::string const&) {}  ///< for a log: why a link ended, or was refused; 0: by a stranger
 
 protected:
@@ -269,6 +270,7 @@ private:
                 s->out.take(bytes, options_.write_size);
                 bytes_view const all(bytes);
                 co_await s->connection.write(all);
+                handler_.drained();
                 if (bytes.capacity() > 2 * options_.write_size) std::vector<std::byte>().swap(bytes);
             }
         } catch (std::system_error const& e) {
