@@ -122,7 +122,7 @@ public:
         role_ = member_role::joining;
         serves_ = false;
         heard_ = std::max({heard_, heard, stream().at.epoch});
-        floor_ = has_state ? std::max(machine_->next_id(), ids_known() + 1) : 0;
+        floor_ = has_state && has_ids() ? std::max(machine_->next_id(), ids_known() + 1) : 0;
         if (has_state && !is_new) {
             hit(reached::restarted);
             hit(reached::open_from_disk);
@@ -442,6 +442,8 @@ private:
     bool is_frozen() const noexcept { return frozen_until_ != 0; }
     bool is_master() const noexcept { return role_ == member_role::master; }
 
+    // A mailbox tree gives out none.
+    bool has_ids() const noexcept { return machine_->next_id() != 0; }
     // The last id that any epoch of our history reserved, or that was announced.
     std::uint32_t ids_known() const {
         auto last = std::max(stream().ids_last, machine_->next_id() - 1);
@@ -672,8 +674,7 @@ private:
         s.epoch = ((heard >> 4) + 1) << 4 | (rules_.shared || mutated(mutant::epoch_without_slot) ? 0 : options_.self.slot);
         s.owner = origin_;
         auto const block = next_block(ids_known_to(base));
-        s.ids_first = block.first;
-        s.ids_last = block.last;
+        if (block.first <= block.last) s.ids_first = block.first, s.ids_last = block.last;
         s.id_next = std::max({machine_->next_id(), base.next_id(), floor_});
         heard_ = std::max(heard_, s.epoch);
         format::stream_step step;
@@ -694,6 +695,7 @@ private:
     }
     // Above all that anybody may have given out, as far as we know, and `known`.
     uid_block next_block(std::uint32_t known) const {
+        if (!has_ids()) return {};
         auto above = std::max({known, ids_known(), floor_ == 0 ? 0 : floor_ - 1});
         if (mutated(mutant::claim_below_announced) || (rules_.shared && mutated(mutant::store_claim_below_reserved))) above = machine_->next_id() - 1;
         if (!rules_.shared) return next_uid_block(options_.self.slot, above);
@@ -934,7 +936,7 @@ private:
     }
     // A member that was restarted may have shown greater ids than we know of: the next epoch leaves them behind.
     void raise_for_followers() {
-        if (is_frozen() || !inbox_.empty() || !io_->store_works()) return;
+        if (is_frozen() || !inbox_.empty() || !io_->store_works() || !has_ids()) return;
         auto const wanted = wanted_ids();
         if (wanted > machine_->next_id()) {
             floor_ = wanted;
@@ -1224,7 +1226,7 @@ private:
         auto branch = std::make_shared<M>();
         try {
             branch->load(held->span(), name_ + " of node " + std::to_string(node));
-            branch->verify();
+            if constexpr (requires { branch->verify(); }) branch->verify();
         } catch (error const&) {
             fold_ = {};
             return;
