@@ -72,6 +72,7 @@ class multimaster<Transport, Host, Arbiter>::on {
 
 public:
     using outcome_type = typename M::outcome;
+    static constexpr std::size_t appends_max = uid_block_size;  ///< of one transaction
 
     /// Wakes when the state has changed. Lives as long as the journal.
     class watch_type {

@@ -5,7 +5,6 @@
 #include <mailfs/config.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/tree_operations.hpp>
-#include <mailfs/fs/change_watch.hpp>
 #include <mailfs/fwd.hpp>
 #include <mailfs/store/detail/account_core.hpp>
 #include <mailfs/store/detail/name_placer.hpp>
@@ -169,7 +168,7 @@ public:
     }
 
     /// Wakes when list() may have something new.
-    change_watch<typename Index::fs_type> watch() const { return core_->tree.watch(); }
+    auto watch() const { return core_->tree.watch(); }
 
     /// For what else works on accounts: store/history.hpp, verify.hpp, rebuild.hpp, purge.hpp.
     std::shared_ptr<core_type> const& core() const noexcept { return core_; }

@@ -6,7 +6,6 @@
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/mailbox_operations.hpp>
-#include <mailfs/fs/change_watch.hpp>
 #include <mailfs/fwd.hpp>
 #include <mailfs/index/mailbox_state.hpp>
 #include <mailfs/index/view.hpp>
@@ -84,11 +83,11 @@ public:
         co_return uids.front();
     }
     /// All or none, UIDs in order: bodies first, then one record for all of them, which is the commit. At most
-    /// append_count_max messages (too_big). The bytes must stay until it returns. One write and one sync of the bodies, the
+    /// append_count_max messages (too_big), 256 where nodes share the mailbox. The bytes must stay until it returns. One write and one sync of the bodies, the
     /// same of the index, when `stored`.
     asio::awaitable<std::vector<uid_t>> append(std::span<new_message const> messages) {
         if (messages.empty()) co_return std::vector<uid_t>{};
-        if (messages.size() > append_count_max)
+        if (messages.size() > detail::appends_max<Index>())
             throw error(errc::too_big, directory(), "more messages than one append takes");
         for (auto const& m : messages) detail::check_keywords(m.keywords, directory());
         auto const begun_ms = core_->services->host.now_ms();
@@ -186,7 +185,7 @@ private:
     core_pointer core_;
     std::shared_ptr<Index> index_;  // outlives view_
     mailfs::view view_;
-    std::optional<change_watch<typename Index::fs_type>> watch_;
+    std::optional<decltype(std::declval<Index const&>().watch())> watch_;
 };
 
 }  // namespace mailfs

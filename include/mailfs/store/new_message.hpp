@@ -9,6 +9,7 @@
 #include <mailfs/types/flags.hpp>
 #include <mailfs/types/uid.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -19,7 +20,7 @@
 
 namespace mailfs {
 
-inline constexpr std::size_t append_count_max = unsynced_ids_max;  ///< messages of one append
+inline constexpr std::size_t append_count_max = unsynced_ids_max;  ///< messages of one append, where one machine has the mailbox
 inline constexpr std::size_t keywords_per_change_max = 1024;       ///< names in one append or one change of flags
 
 struct append_options {
@@ -43,6 +44,13 @@ struct copy_result {
 };
 
 namespace detail {
+
+/// Messages of one transaction of such an index.
+template <class Index>
+constexpr std::size_t appends_max() noexcept {
+    if constexpr (requires { Index::appends_max; }) return std::min<std::size_t>(append_count_max, Index::appends_max);
+    else return append_count_max;
+}
 
 inline constexpr std::uint64_t message_size_max = std::numeric_limits<std::uint32_t>::max();
 

@@ -15,13 +15,17 @@
 #include <mailfs/store/tree_state.hpp>
 
 #include <asio/awaitable.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/this_coro.hpp>
 
 #include <algorithm>
 #include <concepts>
 #include <exception>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -91,6 +95,18 @@ public:
         co_return names;
     }
 
+    /// From now on this node opens whatever accounts and mailboxes its peers have open, and so keeps a replica of them, as many as
+    /// store_options lets it keep. For stores over `multimaster`; call it once, before the replica_set runs, from the store's
+    /// executor; the set has one such store.
+    asio::awaitable<void> follow_peers() {
+        auto const executor = co_await asio::this_coro::executor;
+        auto const opening = std::make_shared<std::set<std::string>>();
+        services_->replication.set().on_unknown([this, executor, opening](std::string const& name, bool is_there) {
+            if (opening->size() >= opened_at_once_max || !opening->insert(name).second) return;
+            asio::co_spawn(executor, open_named(name, is_there), [opening, name](std::exception_ptr) { opening->erase(name); });
+        });
+    }
+
     /// The names of those accounts that somebody on this executor has, or that are kept open. No I/O.
     std::vector<std::string> open_accounts() const {
         std::vector<std::string> names;
@@ -114,6 +130,26 @@ private:
     using services_type = detail::store_services<Index, Format>;
     using core_type = detail::account_core<Index, Format>;
 
+    static constexpr std::size_t opened_at_once_max = 64;  // because a peer has them open
+
+    // As peers name it: DIRECTORY/tree, DIRECTORY/mail, DIRECTORY/box/GUID. What cannot be opened now is heard of again.
+    asio::awaitable<void> open_named(std::string name, bool is_there) {
+        auto const part = name.rfind('/');
+        if (part == name.npos) co_return;
+        auto directory = name.substr(0, part);
+        auto const id = directory.ends_with("/box") ? guid::parse(std::string_view(name).substr(part + 1)) : std::nullopt;
+        if (id) directory.resize(directory.size() - 4);
+        auto const user = account_name(directory);
+        if (!user) co_return;
+        if (!is_there) {
+            auto const ours = id ? name + '/' : directory + "/tree/";
+            auto const files = co_await names_in(ours);
+            if (files.empty()) co_return;
+        }
+        auto const found = co_await find_account(*user);
+        if (found && id) co_await found->core()->open_index(*id);
+    }
+
     // `directory` ends in '/' or is the root; nothing where a file stands in its place.
     asio::awaitable<std::vector<std::string>> names_in(std::string directory) {
         if (!directory.empty()) directory.pop_back();
@@ -128,10 +164,10 @@ private:
     static asio::awaitable<std::shared_ptr<core_type>> load_account(std::shared_ptr<services_type> services,
                                                                     std::string directory, bool make) {
         auto core = std::make_shared<core_type>(std::move(services), std::move(directory));
-        bool there = co_await core->tree.open();
+        bool there = co_await core->open();
         if (!there && make) {
             co_await make_tree(*core);
-            there = co_await core->tree.open();
+            there = co_await core->open();
             if (!there) throw error(errc::not_found, core->directory, "the account went as soon as it was made");
         }
         if (!there) core.reset();

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/dbox/message_format.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/mailbox_operations.hpp>
+#include <mailfs/store/detail/body_keeper.hpp>
 #include <mailfs/store/detail/shared_cache.hpp>
 #include <mailfs/store/store_options.hpp>
 #include <mailfs/store/tree_state.hpp>
@@ -56,7 +58,7 @@ struct store_services {
 };
 
 template <class Index, class Format>
-class account_core {
+class account_core : public std::enable_shared_from_this<account_core<Index, Format>> {
 public:
     using services_type = store_services<Index, Format>;
     using tree_journal = typename Index::template journal<tree_state>;
@@ -91,7 +93,16 @@ public:
     Format make_format() const {
         auto how = services->options.dbox;
         if (services->options.grace_ms > 0) how.idle_ms_max = std::min(how.idle_ms_max, services->options.grace_ms / 2);
-        return Format(services->fs, directory + "/mail", services->host, how);
+        if constexpr (made_among_nodes<Format>) return Format(services->fs, directory + "/mail", services->host, how, services->replication.set());
+        else return Format(services->fs, directory + "/mail", services->host, how);
+    }
+    /// The tree and the mail; false: there is no such account. After that mail is taken from other nodes, where they have a part in it.
+    asio::awaitable<bool> open() {
+        bool const there = co_await tree.open();
+        if constexpr (made_among_nodes<Format>) {
+            if (there) co_await mails.open();
+        }
+        co_return there;
     }
 
     std::string marks_directory() const { return directory + "/marks"; }
@@ -100,7 +111,7 @@ public:
     /// The index of a mailbox that the tree names. Throws not_found when it was removed meanwhile.
     asio::awaitable<std::shared_ptr<Index>> open_index(guid id) {
         auto const path = box_directory(id);
-        auto load = load_index(services, path);
+        auto load = load_and_keep(this->weak_from_this(), services, path);
         auto index = co_await services->indexes.get(path, std::move(load));
         if (index) co_return index;
         co_await refresh_tree();
@@ -176,6 +187,18 @@ private:
         auto index = std::make_shared<Index>(s->fs, path, s->replication, s->options.log);
         bool const there = co_await index->open();
         if (!there) index.reset();
+        co_return index;
+    }
+    // And fetches the bodies that this node lacks as long as somebody has it open.
+    static asio::awaitable<std::shared_ptr<Index>> load_and_keep(std::weak_ptr<account_core> core, std::shared_ptr<services_type> s, std::string path) {
+        auto index = co_await load_index(std::move(s), std::move(path));
+        if constexpr (made_among_nodes<Format>) {
+            if (index) {
+                auto const keeper = std::make_shared<body_keeper<account_core, Index>>(std::move(core), index);
+                auto const executor = co_await asio::this_coro::executor;
+                asio::co_spawn(executor, keeper->run(keeper), asio::detached);
+            }
+        }
         co_return index;
     }
 };

@@ -115,7 +115,7 @@ private:
         std::vector<message_entry> entries;
         std::size_t taken = 0, records = 0;
         std::uint64_t bytes = 0;
-        for (; taken < uids.size() && entries.size() < append_count_max; ++taken) {
+        for (; taken < uids.size() && entries.size() < appends_max<Index>(); ++taken) {
             auto const row = source.index_->state().find(uids[taken]);
             if (!row) continue;
             auto entry = source.entry_of(*row);
