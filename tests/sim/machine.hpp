@@ -58,6 +58,10 @@ public:
     sim_process& process() noexcept { return *process_; }
     sim_clock const& clock() const noexcept { return host_.clock(); }
     fault_control& faults() noexcept { return fs_->faults(); }
+    /// The disk as its processes see it.
+    memory_fs files() const { return disk_.inner(); }
+    /// What the disk would have if the power were cut now.
+    memory_fs stable_files() const { return disk_.after(power_cut::lose_all, 0); }
     /// None: it has a disk of its own.
     store_way* way() const noexcept { return way_.get(); }
 

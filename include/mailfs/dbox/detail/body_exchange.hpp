@@ -212,11 +212,7 @@ private:
         std::size_t hopeful = 0, waiting = 0;
         bool stuck = false;
         for (auto const& [node, heard] : o.asked) {
-            if (o.have.contains(node) || o.failed.contains(node)) continue;
-            if (!serving_.contains(node)) {
-                if (mutated(body_mutant::lost_peer_not_replaced)) ++hopeful;
-                continue;
-            }
+            if (o.have.contains(node) || o.failed.contains(node) || !serving_.contains(node)) continue;
             ++waiting;
             if (now < heard + options().body_ms) ++hopeful;
             stuck = stuck || now >= heard + options().call_ms / 2;
@@ -301,7 +297,7 @@ private:
 
     void take_offer(std::uint32_t node, format::peer_body const& m) {
         auto const* const here = places_.find(m.id);
-        if (here != nullptr && (here->stored || mutated(body_mutant::have_what_was_found))) {
+        if (here != nullptr && here->stored) {
             set_.send(name_, node, format::peer_have_body{m.id});
             return;
         }

@@ -15,21 +15,16 @@ namespace mailfs::detail {
 /// Each bears the name of what goes wrong. `body_mutant_names` has the same order.
 enum class body_mutant : std::uint8_t {
     none,
-    have_before_sync,      ///< a peer says that it has what it has not written yet
-    have_what_was_found,   ///< what was found in a file after a start counts as synced
-    found_is_not_looked_for, ///< bodies that a start finds in files are not known
-    offer_counts_as_copy,  ///< a peer that was offered it counts before it says so
-    refusal_counts_as_copy, ///< one that will not take it counts, too
-    lost_peer_not_replaced, ///< a peer that is lost while it takes a body is not replaced by another
-    row_before_body,       ///< the record is proposed at once
-    failed_fetch_forgotten, ///< a body that could not be had is not tried again
-    fold_brings_nothing,   ///< rows that a fold brings are not looked at
-    checksum_not_verified, ///< what came is believed
+    have_before_sync,         ///< a peer says that it has what it has not written yet
+    found_is_not_looked_for,  ///< bodies that a start finds in files are not known
+    offer_counts_as_copy,     ///< a peer that was offered it counts before it says so
+    refusal_counts_as_copy,   ///< one that will not take it counts, too
+    row_before_body,          ///< the record is proposed first
+    failed_fetch_forgotten,   ///< a body that could not be had is not tried again
     count_,
 };
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(body_mutant::count_)> body_mutant_names{
-    "none", "have_before_sync", "have_what_was_found", "found_is_not_looked_for", "offer_counts_as_copy", "refusal_counts_as_copy",
-    "lost_peer_not_replaced", "row_before_body", "failed_fetch_forgotten", "fold_brings_nothing", "checksum_not_verified"};
+    "none", "have_before_sync", "found_is_not_looked_for", "offer_counts_as_copy", "refusal_counts_as_copy", "row_before_body", "failed_fetch_forgotten"};
 static_assert(!body_mutant_names.back().empty(), "a mutant without a name");
 
 inline body_mutant& planted_in_bodies() noexcept {
