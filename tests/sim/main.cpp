@@ -120,6 +120,7 @@ int run_mutants(options const& o) {
         if (!o.mutant_name.empty() && mutant_names[m] != o.mutant_name) continue;
         auto c = o.campaign;
         c.planted = static_cast<mutant>(m);
+        if (mailfs::detail::is_of_shared_store(c.planted)) c.size.store = schedule_size::stores::shared;
         c.violations_max = 1;
         auto const r = run_with_bar(c, std::string(mutant_names[m]));
         ++total;

@@ -73,8 +73,6 @@ inline constexpr std::size_t power_cut_count = 7;
 inline constexpr std::array<std::string_view, power_cut_count> power_cut_names{"lose_all", "keep_all", "cut", "appends", "pages", "garbage", "any"};
 constexpr bool is_fault(deed d) noexcept { return d > deed::look; }
 
-constexpr bool is_of_store(deed d) noexcept { return d >= deed::store_cut; }
-
 /// Who arbitrates: nobody, over disks of their own; or one store.
 enum class storage : std::uint8_t { own, shared, strict };
 

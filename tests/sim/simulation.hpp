@@ -172,7 +172,12 @@ private:
     // R11: what the store alone tells.
     void check_store() {
         if (!store_) return;
-        auto const found = state_of_store(*store_, machines_[0]->clock());
+        stored_state found;
+        try {
+            found = state_of_store(*store_, machines_[0]->clock());
+        } catch (error const& e) {
+            throw violation("R11", fmt::format("the store cannot be read: {}", e.what()));
+        }
         ledger_.check_stored(*found.state);
     }
     // One append on each node, which must be acknowledged soon.

@@ -255,7 +255,7 @@ struct multimaster<Transport, Host, Arbiter>::on<Log, Fs, M>::core final : detai
                 throw;
             }
         }
-        if (mine->why != errc{}) throw error(mine->why, name, mine->why == errc::busy ? "no master could be reached" : "the call ended before it was acknowledged");
+        if (mine->why != errc{}) throw error(mine->why, name, mine->why == errc::busy ? "no master that takes changes could be reached" : "the call ended before it was acknowledged");
         co_return std::move(mine->outcome);
     }
     void finish(dot const& id, errc why) override {

@@ -515,7 +515,9 @@ private:
     void step_down_if_passed() {
         for (auto const& [node, p] : peers_) {
             bool const higher = p.up && p.told && p.told->at.epoch > stream().at.epoch;
-            if (!higher || mutated(mutant::master_ignores_higher_epoch) || compare(p) != standing::ahead) continue;
+            if (!higher || mutated(mutant::master_ignores_higher_epoch)) continue;
+            auto const s = compare(p);  // an epoch that somebody has is in the shared store: whatever we have beyond it, we are shut out
+            if (s != standing::ahead && (!rules_.shared || s == standing::unknown)) continue;
             hit(reached::ousted);
             lose_mastership();
             return;

@@ -162,6 +162,9 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(mutant::c
 };
 static_assert(!mutant_names.back().empty(), "a mutant without a name");
 
+/// Whether only nodes that share a store come there.
+constexpr bool is_of_shared_store(mutant m) noexcept { return m >= mutant::store_error_trusted && m <= mutant::purge_epoch_files; }
+
 /// The one that is planted in this thread's simulation, and how often the code asked for it.
 struct planted_mutant {
     mutant which = mutant::none;

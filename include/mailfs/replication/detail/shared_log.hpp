@@ -99,7 +99,7 @@ public:
             out = {};
             bool const whole = co_await read_from(machine, names, out);
             if (whole) co_return true;
-            if (tried == lists_max) throw error(errc::corrupt, path(log_name(out.number + 1)), "is missing before a later file, and no snapshot stands behind it");
+            if (tried == lists_max) throw error(errc::corrupt, path(log_name(out.number + 1)), "is missing, or does not go on where the file before it ended, and no snapshot stands behind it");
         }
     }
 
@@ -377,6 +377,7 @@ private:
             auto const bytes = co_await read_log(*file, name);
             bool const fits = replay(machine, bytes, next, name, begun);
             if (!fits) co_return false;
+            out.number = next;
             begun = true;
             ++out.files;
             out.bytes += bytes.size();

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSL-1.0
+// Nodes that share a store: what differs from nodes with their own disks (multimaster.cpp).
+#include <mailfs/replication/multimaster.hpp>
+
+#include <mailfs/fs/faulty_fs.hpp>
+#include <mailfs/host/sim_host.hpp>
+#include <mailfs/index/index.hpp>
+#include <mailfs/log/lockless_log.hpp>
+#include <mailfs/transport/sim_transport.hpp>
+
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+using namespace mailfs;
+
+namespace {
+
+using policy = multimaster<sim_transport, sim_host, shared_store>;
+using set_type = replica_set<sim_transport, sim_host>;
+using box = mailfs::index<lockless_log, faulty_fs<>, policy>;
+
+constexpr sim_time ms = 1000, second = 1000 * ms;
+guid const object = guid::from_words(7, 7);
+
+using mailfs::detail::reached;
+std::uint64_t hits(reached what) { return mailfs::detail::reached_so_far()[static_cast<std::size_t>(what)]; }
+
+struct result {
+    bool done = false;
+    std::string error;
+    mailbox_outcome outcome;
+};
+
+/// One process after another, each with a way of its own to the store.
+struct machine {
+    machine(sim_world& w, sim_network& n, memory_fs s, shared_store r, std::uint32_t number, std::uint32_t of)
+        : world(w), network(n), host(w, sim_clock(w), number), store(std::move(s)), rules(r) {
+        options.cluster = guid::from_words(1, 1);
+        options.self = {number, number};
+        for (std::uint32_t p = 1; p <= of; ++p)
+            if (p != number) options.peers.push_back({p, p});
+    }
+    void start() {
+        way.emplace(store);
+        process = sim_process::start(world, options.self.node);
+        network.come_up(options.self.node);
+        transport.emplace(network, process, sim_clock(world));
+        set = std::make_unique<set_type>(*transport, host, options);
+        mail = std::make_unique<box>(*way, "box", policy(*set, rules));
+        process->spawn(set->run());
+    }
+    void make() {
+        process->spawn([](machine& m) -> asio::awaitable<void> {
+            format::mailbox_transaction t;
+            t.raise(77, 1);
+            auto const bytes = t.bytes();
+            m.made = co_await m.mail->create(object, bytes);
+            m.opened = true;
+        }(*this));
+    }
+    void open() {
+        process->spawn([](machine& m) -> asio::awaitable<void> { m.opened = co_await m.mail->open(); }(*this), [](std::exception_ptr) {});
+    }
+    void kill() {
+        process->kill();
+        mail.reset();
+        set.reset();
+        transport.reset();
+        process.reset();
+        opened.reset();
+    }
+    mailbox_state const& state() const { return mail->state(); }
+    bool is_master() const { return mail->role() == mailfs::detail::member_role::master; }
+
+    sim_world& world;
+    sim_network& network;
+    sim_host host;
+    memory_fs store;
+    shared_store rules;
+    replication_options options;
+    std::optional<faulty_fs<>> way;
+    std::shared_ptr<sim_process> process;
+    std::optional<sim_transport> transport;
+    std::unique_ptr<set_type> set;
+    std::unique_ptr<box> mail;
+    std::optional<bool> opened;
+    bool made = false;
+};
+
+struct cluster {
+    explicit cluster(std::uint32_t nodes, shared_store rules = {}) : world(1), network(world) {
+        network.set_delay(100, 300);
+        for (std::uint32_t n = 1; n <= nodes; ++n) machines.push_back(std::make_unique<machine>(world, network, store, rules, n, nodes));
+        for (auto& m : machines) m->start();
+        (*this)[1].make();
+        REQUIRE(run([&] { return (*this)[1].opened.has_value(); }));
+        for (std::uint32_t n = 2; n <= nodes; ++n) (*this)[n].open();
+        REQUIRE(run([&] { return all_open(); }));
+        world.run_for(second);  // all follow, and the master knows
+    }
+    ~cluster() {
+        for (auto& m : machines)
+            if (m->process) m->kill();
+    }
+    machine& operator[](std::uint32_t n) { return *machines[n - 1]; }
+    bool run(std::function<bool()> until, sim_time limit = 10 * second) { return world.run_until(world.now() + limit, until); }
+    bool all_open() {
+        for (auto& m : machines)
+            if (m->process && !(m->opened && *m->opened)) return false;
+        return true;
+    }
+    bool all_equal() {
+        auto const first = machines.front()->state().dump();
+        for (auto& m : machines)
+            if (m->state().dump() != first) return false;
+        return true;
+    }
+    std::shared_ptr<result> append(std::uint32_t node, std::uint64_t number, durability d = durability::stored) {
+        format::mailbox_transaction t;
+        message_entry m;
+        m.id = guid::from_words(number, number);
+        m.size = 10;
+        t.append(m);
+        auto const r = std::make_shared<result>();
+        std::vector<std::byte> const copy(t.bytes().begin(), t.bytes().end());
+        (*this)[node].process->spawn([](machine& at, std::vector<std::byte> operations, durability wanted, std::shared_ptr<result> out) -> asio::awaitable<void> {
+            try {
+                out->outcome = co_await at.mail->propose(operations, wanted);
+            } catch (std::exception const& e) {
+                out->error = e.what();
+            }
+            out->done = true;
+        }((*this)[node], copy, d, r));
+        return r;
+    }
+    void restart(std::uint32_t node) {
+        (*this)[node].start();
+        (*this)[node].open();
+        REQUIRE(run([&] { return (*this)[node].opened.value_or(false); }));
+    }
+
+    sim_world world;
+    sim_network network;
+    memory_fs store;
+    std::vector<std::unique_ptr<machine>> machines;
+};
+
+}  // namespace
+
+TEST_CASE("shared store: what was acknowledged as stored survives the loss of every node") {
+    cluster c(2);
+    auto const a = c.append(1, 1), b = c.append(2, 2);
+    REQUIRE(c.run([&] { return a->done && b->done; }));
+    CHECK(a->error == "");
+    CHECK(b->error == "");
+    auto const shown = c[2].state().uid_next();
+    c[1].kill();
+    c[2].kill();
+    c.restart(2);
+    CHECK(c[2].state().counters().messages == 2);
+    CHECK(c[2].state().uid_next() >= shown);
+    auto const d = c.append(2, 3);
+    REQUIRE(c.run([&] { return d->done; }));
+    CHECK(d->outcome.first_uid >= shown);
+}
+
+TEST_CASE("shared store: who takes over writes what the master before had not") {
+    cluster c(2);
+    c[1].way->faults().disk_full_after(0);
+    c[2].way->faults().disk_full_after(0);
+    auto const a = c.append(1, 1, durability::none);
+    REQUIRE(c.run([&] { return a->done; }));
+    CHECK(a->error == "");
+    std::uint32_t const master = c[1].is_master() ? 1 : 2, other = 3 - master;
+    c[master].kill();
+    c[other].way->faults().disk_has_room();
+    REQUIRE(c.run([&] { return c[other].is_master(); }));
+    c[other].kill();
+    c.restart(other);
+    CHECK(c[other].state().counters().messages == 1);
+}
+
+TEST_CASE("shared store: two nodes that reach it and not each other take turns, and nothing is lost") {
+    cluster c(2);
+    mailfs::detail::reached_so_far() = {};
+    c.network.cut(1, 2);
+    c.network.cut(2, 1);
+    c.world.run_for(3 * second);
+    auto const a = c.append(1, 1), b = c.append(2, 2);
+    REQUIRE(c.run([&] { return a->done && b->done; }));
+    CHECK(a->error == "");
+    CHECK(b->error == "");
+    CHECK(hits(reached::flush_lost) > 0);
+    CHECK(hits(reached::claim_with_fold) > 0);
+    c.network.heal(1, 2);
+    c.network.heal(2, 1);
+    REQUIRE(c.run([&] { return c.all_equal() && c[1].state().counters().messages == 2; }, 3 * second));
+}
+
+TEST_CASE("shared store: a master without it goes on until the unflushed bound, then refuses what it has not ordered") {
+    shared_store rules;
+    rules.unflushed_max = 1000;
+    cluster c(2, rules);
+    for (std::uint32_t n = 1; n <= 2; ++n) c[n].way->faults().disk_full_after(0);
+    std::uint32_t const master = c[1].is_master() ? 1 : 2;
+    auto const first = c.append(master, 1, durability::none);
+    REQUIRE(c.run([&] { return first->done; }));
+    CHECK(first->error == "");
+    std::vector<std::shared_ptr<result>> more;
+    for (std::uint64_t n = 2; n < 20; ++n) more.push_back(c.append(master, n, durability::none));
+    auto const begun = c.world.now();
+    REQUIRE(c.run([&] { return more.back()->done; }));
+    CHECK(c.world.now() - begun <= 5100 * ms);
+    CHECK(more.back()->error.find("busy") != std::string::npos);
+    auto const kept = c[master].state().counters().messages;
+    CHECK(kept < 20);
+    for (std::uint32_t n = 1; n <= 2; ++n) c[n].way->faults().disk_has_room();
+    c.world.run_for(second);
+    REQUIRE(c.run([&] { return c.all_equal(); }, 3 * second));
+    CHECK(c[1].state().counters().messages == kept);  // what was refused did not happen
+}
+
+TEST_CASE("shared store: strict: who does not reach it refuses within five seconds, and can be read") {
+    shared_store rules;
+    rules.strict = true;
+    cluster c(2, rules);
+    auto const a = c.append(1, 1, durability::none);
+    REQUIRE(c.run([&] { return a->done; }));
+    for (std::uint32_t n = 1; n <= 2; ++n) c[n].way->faults().disk_full_after(0);
+    std::uint32_t const master = c[1].is_master() ? 1 : 2;
+    auto const lost = c.append(master, 2, durability::none);  // it finds out by this one
+    c.world.run_for(second);
+    auto const refused = c.append(master, 3, durability::none);
+    auto const begun = c.world.now();
+    REQUIRE(c.run([&] { return refused->done && lost->done; }));
+    CHECK(c.world.now() - begun <= 5100 * ms);
+    CHECK(lost->error.find("unknown") != std::string::npos);
+    CHECK(refused->error.find("no master that takes changes") != std::string::npos);
+    CHECK(c[master].mail->can_serve());
+    CHECK(c[master].state().counters().messages >= 1);
+}
+
+TEST_CASE("shared store: a master that closes writes what waits") {
+    shared_store rules;
+    rules.flush_ms = rules.idle_ms = 3'600'000;
+    cluster c(2, rules);
+    std::uint32_t const master = c[1].is_master() ? 1 : 2;
+    auto const a = c.append(master, 1, durability::none);
+    REQUIRE(c.run([&] { return a->done; }));
+    c[3 - master].kill();
+    c[master].mail->close();
+    c.world.run_for(100 * ms);
+    c[master].kill();
+    c.restart(master);
+    CHECK(c[master].state().counters().messages == 1);
+}
+
+TEST_CASE("shared store: sync returns when the store has all that is shown, on the master and on others") {
+    shared_store rules;
+    rules.flush_ms = rules.idle_ms = 1000;
+    cluster c(2, rules);
+    auto const a = c.append(1, 1, durability::none);
+    REQUIRE(c.run([&] { return a->done && c.all_equal(); }));
+    int synced = 0;
+    for (std::uint32_t n = 1; n <= 2; ++n)
+        c[n].process->spawn([](machine& m, int& count) -> asio::awaitable<void> {
+            co_await m.mail->sync();
+            ++count;
+        }(c[n], synced));
+    REQUIRE(c.run([&] { return synced == 2; }, 3 * second));
+    c[1].kill();
+    c[2].kill();
+    c.restart(1);
+    CHECK(c[1].state().counters().messages == 1);
+}
+
+TEST_CASE("shared store: of two nodes that make one mailbox one makes it, and the other opens it") {
+    cluster c(2);
+    c[1].kill();
+    c[2].kill();
+    memory_fs empty;
+    for (std::uint32_t n = 1; n <= 2; ++n) {
+        c[n].store = empty;
+        c[n].made = false;
+        c[n].start();
+        c[n].make();
+    }
+    REQUIRE(c.run([&] { return c[1].opened.has_value() && c[2].opened.has_value(); }));
+    CHECK(c[1].made != c[2].made);
+    CHECK(c.run([&] { return c.all_equal(); }, 3 * second));
+}
