@@ -4,6 +4,7 @@
 
 #include <mailfs/index/mailbox_state.hpp>
 #include <mailfs/index/view.hpp>
+#include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/types/lineage.hpp>
 
 #include "ledger.hpp"
@@ -24,6 +25,8 @@ constexpr std::string_view name_of(client_kind k) noexcept {
 
 /// Whether this node's history tells what a client has missed since it saw that MODSEQ.
 inline bool knows(mailbox_state const& s, modseq_t modseq) {
+    using namespace mailfs::detail;
+    if (mutated(mutant::foreign_modseq_as_delta)) return true;
     position const p{static_cast<std::uint32_t>(modseq >> 32), static_cast<std::uint32_t>(modseq)};
     return contains(s.stream().history(), p);
 }

@@ -22,6 +22,10 @@ schedule with_copies(schedule s, std::uint32_t in_memory, std::uint32_t on_disk)
     s.copies_on_disk = on_disk;
     return s;
 }
+schedule with_tuning(schedule s, tuning t) {
+    s.tuned = t;
+    return s;
+}
 schedule with_clocks(schedule s, std::uint32_t offset_ms, std::uint32_t drift_ppm) {
     s.clock_offset_ms = offset_ms;
     s.clock_drift_ppm = drift_ppm;
@@ -74,6 +78,13 @@ std::vector<found_schedule> found_schedules() {
                                      {1578, deed::append, 2, 0, 29, 0},       {1607, deed::isolate, 4, 1, 24, 105},    {1607, deed::append_fails, 1, 2, 26, 24},
                                      {1639, deed::isolate, 4, 1, 35, 245},    {2345, deed::append_stored, 2, 0, 43, 0}, {3315, deed::set_metadata, 3, 0, 11, 0}}), 2, 3),
                      0, 10'000)},
+        {"a member that had moved from a relay to the master itself was not counted, and less than what was asked for was acknowledged",
+         with_tuning(with_copies(with_clocks(of(394, 3, 11355, {{65, deed::append, 1, 0, 74, 0}, {67, deed::append, 1, 0, 8, 0}, {160, deed::append, 3, 0, 29, 0},
+                                                                {276, deed::expunge_stored, 1, 0, 26, 0}, {305, deed::remove_flag, 3, 0, 43, 0},
+                                                                {359, deed::append, 3, 0, 46, 0}, {420, deed::append, 3, 0, 22, 0}, {10587, deed::isolate, 3, 2, 40, 1014}}),
+                                             0, 10'000),
+                                 2, 3),
+                     {10'000, 20, 346, 5000, 6724})},
     };
 }
 

@@ -39,12 +39,18 @@ struct attempt {
     std::uint32_t node = 0;
     std::uint64_t began = 0, ended = 0;  ///< simulated time
     guid message;
-    uid_t uid = 0;                       ///< under which it was addressed
+    uid_t uid = 0;                       ///< under which it was addressed, or which it was given
+    std::uint32_t part = 0;              ///< of an append: as the how-manieth of its transaction
     std::uint32_t flags = 0;             ///< one bit for each register: the flags, then two keywords
     bool conditional = false, stored = false;
     fate what_became = fate::pending;
     position at;
     bool effective = false;              ///< the answer said that it changed something
+    bool modified = false;               ///< or that it left it alone, for its MODSEQ was above
+    modseq_t unchanged_since = 0;
+    std::uint64_t adoptions = 0;         ///< of states as a whole, by all nodes, before it was made
+    bool is_first_answer = true;         ///< false: perhaps it was given of a state that came as a whole, which does not tell all
+    std::set<std::uint32_t> steady;      ///< holders whose process has not ended since
     std::set<std::uint32_t> holders;     ///< nodes that had it when it was acknowledged, and have not lost it since
     std::set<std::size_t> known;         ///< attempts on the same message that the node had applied when this one was made
 
@@ -72,6 +78,8 @@ public:
         return attempts_.back();
     }
     attempt& operator[](std::size_t n) noexcept { return attempts_[n]; }
+    auto begin() noexcept { return attempts_.begin(); }
+    auto end() noexcept { return attempts_.end(); }
     std::deque<attempt> const& all() const noexcept { return attempts_; }
 
     /// Those on the same message that this history holds.
@@ -101,8 +109,8 @@ public:
             if (a.what_became == fate::acknowledged && a.stored)
                 require(contains(history, a.at), "R11", "attempt {} on node {}, acknowledged as stored at {}, is not in the store", a.number, a.node, text_of(a.at));
     }
-    /// At the end, against the state that all have. `registers`: whether clocks were close enough to say who wins.
-    void check(mailbox_state const& s, bool registers) const {
+    /// At the end, against the state that all have. `clocks_agree`: they were close enough to say who wins of two changes in different epochs.
+    void check(mailbox_state const& s, bool clocks_agree) const {
         std::map<guid, std::pair<uid_t, std::uint32_t>> live;
         s.for_each(1, uid_max, [&](std::size_t row) {
             std::vector<std::string> keywords;
@@ -116,7 +124,7 @@ public:
             require(it != by_message_.end(), "R3", "UID {} is a message that nobody appended", found.first);
             auto const& first = attempts_[it->second.front()];
             require(first.what_became != fate::refused, "R10", "UID {} was refused, and is there", found.first);
-            if (registers) check_registers(it->second, found.first, found.second);
+            check_registers(it->second, found.first, found.second, clocks_agree);
         }
     }
 
@@ -138,12 +146,12 @@ private:
     }
 
     // Each flag has a value that some change gave it which no later one, made in the knowledge of it, replaced.
-    void check_registers(std::vector<std::size_t> const& all, uid_t uid, std::uint32_t found) const {
+    void check_registers(std::vector<std::size_t> const& all, uid_t uid, std::uint32_t found, bool clocks_agree) const {
         for (std::uint32_t bit = 0; bit < register_count; ++bit) {
             bool may_be[2] = {false, false};
             for (auto const n : all)
                 for (auto const value : values_of(attempts_[n], 1U << bit))
-                    if (!is_replaced(attempts_[n], all, 1U << bit)) may_be[value ? 1 : 0] = true;
+                    if (!is_replaced(attempts_[n], all, 1U << bit, clocks_agree)) may_be[value ? 1 : 0] = true;
             bool const value = ((found >> bit) & 1) != 0;
             require(may_be[value ? 1 : 0], "R5", "UID {}: register {} is {}, and nobody's change says so that was not replaced", uid, bit, value);
         }
@@ -160,11 +168,13 @@ private:
         }
         return {};
     }
-    bool is_replaced(attempt const& old, std::vector<std::size_t> const& all, std::uint32_t bit) const {
+    // Under any clocks what follows another change in its epoch replaces it, and in every fold (R13).
+    bool is_replaced(attempt const& old, std::vector<std::size_t> const& all, std::uint32_t bit, bool clocks_agree) const {
         return std::any_of(all.begin(), all.end(), [&](std::size_t n) {
             auto const& later = attempts_[n];
             bool const one_flag = later.what == attempt::kind::add || later.what == attempt::kind::remove;
-            return one_flag && later.flags == bit && later.effective && later.must_be_there() && later.known.contains(old.number);
+            bool const knew = later.known.contains(old.number) && (clocks_agree || (later.at.epoch == old.at.epoch && old.at < later.at));
+            return one_flag && later.flags == bit && later.effective && later.must_be_there() && knew;
         });
     }
 

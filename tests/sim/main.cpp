@@ -35,7 +35,8 @@ namespace {
 struct options {
     campaign_options campaign;
     bool mutants = false, found = false, fresh = false;
-    std::string mutant_name, trace;
+    std::vector<std::string> mutant_names;
+    std::string trace;
     std::uint64_t row_hits_min = 0;
 };
 
@@ -117,11 +118,12 @@ int run_mutants(options const& o) {
     std::uint64_t killed = 0, total = 0;
     std::vector<std::uint64_t> needed;
     for (std::size_t m = 1; m < mutant_names.size(); ++m) {
-        if (!o.mutant_name.empty() && mutant_names[m] != o.mutant_name) continue;
+        if (!o.mutants && std::find(o.mutant_names.begin(), o.mutant_names.end(), mutant_names[m]) == o.mutant_names.end()) continue;
         auto c = o.campaign;
         c.planted = static_cast<mutant>(m);
         if (mailfs::detail::is_of_shared_store(c.planted)) c.size.store = schedule_size::stores::shared;
         c.violations_max = 1;
+        if (c.planted >= mutant::store_error_trusted && c.planted <= mutant::purge_epoch_files) c.size.store = schedule_size::stores::shared;
         auto const r = run_with_bar(c, std::string(mutant_names[m]));
         ++total;
         if (r.first) {
@@ -132,12 +134,13 @@ int run_mutants(options const& o) {
             fmt::print("sim.mutant.{} alive # after {} schedules; the code came there {} times\n", mutant_names[m], r.schedules, r.met);
         }
         std::fflush(stdout);
-        if (r.first && !o.mutant_name.empty()) print_failure(c, *r.first);
+        if (r.first && !o.mutants && o.mutant_names.size() == 1) print_failure(c, *r.first);
     }
     std::sort(needed.begin(), needed.end());
     fmt::print("sim.mutants.killed {}\nsim.mutants.total {}\n", killed, total);
     if (!needed.empty()) fmt::print("sim.mutants.schedules_median {}\nsim.mutants.schedules_max {}\n", needed[needed.size() / 2], needed.back());
-    return killed == total ? 0 : 1;
+    if (!o.mutants && total != o.mutant_names.size()) fmt::print(stderr, "mailfs-sim: the list has no mutant of some of these names\n");
+    return killed == total && (o.mutants || total == o.mutant_names.size()) ? 0 : 1;
 }
 
 int run_found() {
@@ -187,7 +190,7 @@ int main(int argc, char** argv) {
     app.add_option("--violations", o.campaign.violations_max, "Go on until so many were found")->capture_default_str();
     app.add_option("--rows", o.row_hits_min, "Fail when a row of the protocol's tables is hit less often")->capture_default_str();
     app.add_flag("--mutants", o.mutants, "Plant each known error in turn");
-    app.add_option("--mutant", o.mutant_name, "Plant this one, and show how it is found");
+    app.add_option("--mutant", o.mutant_names, "Plant this one, and show how it is found; or each of several");
     app.add_flag("--found", o.found, "Replay the schedules that found errors once");
     app.add_option("--trace", o.trace, "Draw the schedule of --seed into this file, as SVG");
     CLI11_PARSE(app, argc, argv);
@@ -195,5 +198,5 @@ int main(int argc, char** argv) {
     if (o.campaign.size.nodes == 1) return (fmt::print(stderr, "mailfs-sim: one node shares nothing\n"), 2);
     if (o.found) return run_found();
     if (!o.trace.empty()) return draw(o);
-    return o.mutants || !o.mutant_name.empty() ? run_mutants(o) : run_schedules(o);
+    return o.mutants || !o.mutant_names.empty() ? run_mutants(o) : run_schedules(o);
 }

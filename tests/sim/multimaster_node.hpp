@@ -17,7 +17,9 @@
 
 #include <concepts>
 #include <cstdint>
+#include <exception>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -49,6 +51,15 @@ public:
     bool shows() const { return journal_.can_serve(); }
     bool is_master() const { return journal_.role() == mailfs::detail::member_role::master; }
     mailbox_state const& state() const { return journal_.state(); }
+    position on_disk() const { return journal_.on_disk(); }
+    std::string overload() const {
+        auto const l = journal_.load();
+        auto const& o = set_.options();
+        if (l.ring > o.ring_size) return "the ring of recent steps";
+        if (l.waiting > o.waiting_max + 1024) return "what waits for its place";
+        return l.inbox > mailfs::detail::member<mailbox_state>::inbox_max ? "what waits for the disk" : "";
+    }
+    std::exception_ptr failure() const { return journal_.failure(); }
     view make_view() { return journal_.make_view(); }
     asio::awaitable<mailbox_outcome> propose(std::vector<std::byte> operations, durability wanted) {
         bytes_view const bytes(operations);

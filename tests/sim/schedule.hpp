@@ -28,6 +28,7 @@ enum class deed : std::uint8_t {
     expunge,
     expunge_stored,
     set_metadata,
+    append_many,  ///< in one transaction, so that a block of UIDs comes to its end
     look,  ///< a client asks for news, or goes to another node and asks there
     // network
     cut,
@@ -61,7 +62,7 @@ enum class deed : std::uint8_t {
 inline constexpr std::size_t deed_count = static_cast<std::size_t>(deed::count);
 inline constexpr std::array<std::string_view, deed_count> deed_names{
     "append",      "append_stored", "add_flag", "remove_flag", "replace_flags", "add_keyword",   "remove_keyword", "conditional",
-    "expunge",     "expunge_stored", "set_metadata", "look",    "cut",         "cut_one_way",   "isolate",       "flap",           "break_links",
+    "expunge",     "expunge_stored", "set_metadata", "append_many", "look",    "cut",         "cut_one_way",   "isolate",       "flap",           "break_links",
     "stall",       "slow_way",      "crash",    "crash_in_step", "crash_in_call", "power_cut",   "pause",          "long_pause",
     "clock_jump",  "clock_stands",  "disk_full", "sync_fails", "append_fails",  "slow_disk",
     "store_cut",   "store_late",    "store_lags",
@@ -72,6 +73,10 @@ inline constexpr std::size_t power_cut_count = 7;
 /// What becomes of what was not synced, in the order of mailfs::power_cut.
 inline constexpr std::array<std::string_view, power_cut_count> power_cut_names{"lose_all", "keep_all", "cut", "appends", "pages", "garbage", "any"};
 constexpr bool is_fault(deed d) noexcept { return d > deed::look; }
+/// It ends processes and turns clocks; what nodes that are up say to each other gets there soon.
+constexpr bool leaves_links(deed d) noexcept {
+    return d == deed::crash || d == deed::crash_in_step || d == deed::crash_in_call || d == deed::power_cut || d == deed::clock_jump || d == deed::clock_stands;
+}
 
 /// Who arbitrates: nobody, over disks of their own; or one store.
 enum class storage : std::uint8_t { own, shared, strict };
@@ -138,6 +143,7 @@ public:
         tune();
         auto const operations = size_.operations / 4 + pick(size_.operations);
         for (std::uint32_t i = 0; i < operations; ++i) add_operation();
+        for (std::uint32_t i = one_in(16) ? 3 : 0; i > 0; --i) add_operation(deed::append_many);
         auto const faults = one_in(8) || faults_.empty() ? 0 : 1 + pick(size_.faults * 2);
         for (std::uint32_t i = 0; i < faults; ++i) add_fault();
         std::stable_sort(s.choices.begin(), s.choices.end(), [](choice const& a, choice const& b) { return a.at_ms < b.at_ms; });
@@ -168,9 +174,9 @@ private:
     // Some kinds of operations and faults, and how often each.
     void choose_swarm() {
         operations_ = {deed::append, deed::append, deed::look, deed::look};
-        for (auto d = std::size_t{0}; d < static_cast<std::size_t>(deed::look); ++d)
+        for (auto d = std::size_t{0}; d < static_cast<std::size_t>(deed::append_many); ++d)
             if (!one_in(3)) operations_.insert(operations_.end(), 1 + pick(3), static_cast<deed>(d));
-        auto const some = 1 + pick(4);
+        auto const some = one_in(4) ? 12 : 1 + pick(4);  // in some one or two kinds alone
         for (auto d = static_cast<std::size_t>(deed::cut); d < static_cast<std::size_t>(deed::store_cut); ++d)
             if (one_in(some)) faults_.insert(faults_.end(), 1 + pick(4), static_cast<deed>(d));
         busy_node_ = one_in(2) ? 1 + pick(made_.nodes) : 0;
@@ -191,9 +197,10 @@ private:
         if (one_in(12)) burst_ms_ = pick(made_.length_ms);
         return std::min(made_.length_ms - 1, burst_ms_ + pick(200));
     }
-    void add_operation() {
+    void add_operation() { add_operation(operations_[pick(static_cast<std::uint32_t>(operations_.size()))]); }
+    void add_operation(deed what) {
         choice c;
-        c.what = operations_[pick(static_cast<std::uint32_t>(operations_.size()))];
+        c.what = what;
         c.at_ms = moment();
         c.node = c.what == deed::look ? pick(made_.clients) : node();
         c.arg = word();

@@ -8,16 +8,23 @@
 //     mailbox_state const& state() const          view make_view()
 //     awaitable<mailbox_outcome> propose(std::vector<std::byte> operations, durability)
 //     bool is_master() const
+//     position on_disk() const                    all up to here is on its stable storage
+//     std::string overload() const                what is beyond its bound
+//     std::exception_ptr failure() const          why it gave up its state last
 // It is destroyed when its coroutines have been.
 #pragma once
 
 #include <mailfs/config.hpp>
 #include <mailfs/format/mailbox_operations.hpp>
 #include <mailfs/index/mailbox_state.hpp>
+#include <mailfs/replication/detail/coverage.hpp>
+#include <mailfs/replication/detail/fold_witness.hpp>
 #include <mailfs/transport/sim_network.hpp>
 #include <mailfs/transport/sim_world.hpp>
 
 #include "client.hpp"
+#include "fold_oracle.hpp"
+#include "history.hpp"
 #include "ledger.hpp"
 #include "machine.hpp"
 #include "observations.hpp"
@@ -31,10 +38,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -89,6 +98,8 @@ public:
     static constexpr sim_time settle_max = 2000 * ms;      // R7
     static constexpr sim_time pending_max = 5000 * ms;     // R15
     static constexpr sim_time master_max = 1000 * ms;      // R15
+    static constexpr sim_time calm_time = 1000 * ms;       // until all nodes know of each other what there is to know
+    static constexpr std::uint64_t clamp_ms = 5000;        // R13
     static constexpr sim_time begin_max = 10'000 * ms;     // until all nodes have the mailbox, before anything goes wrong
 
     explicit simulation(schedule const& s, run_observer* observer = nullptr)
@@ -102,11 +113,16 @@ public:
             machines_.push_back(std::make_unique<machine<Node>>(network_, n, sim_clock(world_, offset, drift), store_));
         }
         seen_.resize(s.nodes);
+        mailfs::detail::fold_witness<mailbox_state>() = [](mailbox_state const& trunk, mailbox_state const& branch, bytes_view payload) {
+            if (wrong_fold().empty()) wrong_fold() = fold_oracle::judge(trunk, branch, payload);
+        };
+        wrong_fold().clear();
         for (std::uint32_t n = 0; n < s.clients; ++n) clients_.emplace_back(n, static_cast<client_kind>(n % 3), n % 2 == 1);
     }
     simulation(simulation const&) = delete;
     simulation& operator=(simulation const&) = delete;
     ~simulation() {
+        mailfs::detail::fold_witness<mailbox_state>() = nullptr;
         clients_.clear();
         seen_.clear();
         for (auto& m : machines_) m->crash();
@@ -134,8 +150,10 @@ private:
         bool shows = false;
         position at;
         std::optional<view> watcher;
+        std::optional<client> session;  // that asks for news whenever there is some
         shown_messages messages;
         announced_numbers numbers;
+        std::exception_ptr failure;
         std::uint64_t died = 0;  // life that has ended and is not cleaned up
         bool stays_down = false;
     };
@@ -183,7 +201,7 @@ private:
     // One append on each node, which must be acknowledged soon.
     void probe() {
         auto const first = ledger_.all().size();
-        for (auto& m : machines_) propose_append(*m, true, 0);
+        for (auto& m : machines_) propose_append(*m, true, 0), propose_append(*m, false, 0);
         bool const ended = go_until(world_.now() + master_max, [&] { return ledger_.pending() == 0; });
         require(ended, "R15", "after {} ms a quiet mailbox has not taken a change: {}", master_max / ms, standing());
         for (auto n = first; n < ledger_.all().size(); ++n)
@@ -194,10 +212,26 @@ private:
         bool const clocks_agree = schedule_.clock_offset_ms <= 2000 && result_.deeds[std::size_t(deed::clock_jump)] == 0 &&
                                   result_.deeds[std::size_t(deed::clock_stands)] == 0;
         ledger_.check(truth, clocks_agree);
+        if (has_own_disks()) history::check(ledger_.all());
+        check_uids_stay(truth);
+        for (auto& s : seen_)
+            if (s.session) s.session->look(), s.session->check(truth);
         for (auto& c : clients_) {
             if (c.moves() || !c.is_connected()) go_to(c, 1 + pick(schedule_.nodes));
             c.look();
             c.check(truth);
+        }
+    }
+    // Where no link ever failed nothing grew apart: what several nodes held, one of which was up all the time, keeps its UID (R8).
+    void check_uids_stay(mailbox_state const& truth) const {
+        if (links_failed_ || !has_own_disks()) return;
+        std::map<guid, uid_t> now;
+        truth.for_each(1, uid_max, [&](std::size_t row) { now[truth.rows().id[row]] = truth.rows().uid[row]; });
+        for (auto const& a : ledger_.all()) {
+            if (a.what != attempt::kind::append || a.steady.empty() || a.holders.size() < 2) continue;
+            auto const it = now.find(a.message);
+            require(it == now.end() || it->second == a.uid, "R8", "attempt {} on node {} was given UID {}, and no link failed, but it is UID {} now", a.number,
+                    a.node, a.uid, it == now.end() ? 0 : it->second);
         }
     }
     void count() {
@@ -226,10 +260,13 @@ private:
         });
     }
     void observe() {
+        require(wrong_fold().empty(), "R8", "{}", wrong_fold());
         for (auto& m : machines_) {
             auto& seen = seen_[m->number() - 1];
             if (seen.died != 0) bury(*m);
             if (!m->is_up()) continue;
+            check_failure(*m, seen);
+            if (m->node()->is_master()) orderers_.insert(m->number());
             bool const shows = m->shows();
             if (shows != seen.shows) change_sight(*m, seen, shows);
             if (shows && m->node()->state().stream().at != seen.at) observe(*m, seen);
@@ -237,19 +274,26 @@ private:
     }
     void observe(machine<Node>& m, seen_node& seen) {
         auto const& state = m.node()->state();
+        if (seen.at.epoch != state.stream().at.epoch) calm_since_ = world_.now();
         seen.at = state.stream().at;
+        check_stamp(state.stream());
+        auto const beyond = m.node()->overload();
+        require(beyond.empty(), "R12", "node {}: {} is beyond its bound", m.number(), beyond);
         owners_.check(seen.at.epoch, state.stream().owner);
         positions_.check(m.number(), state);
         seen.numbers.check(m.number(), state);
         auto const changes = seen.watcher->refresh();
         seen.messages.check(m.number(), *seen.watcher, changes, names_);
+        seen.session->look();
         if (observer_ != nullptr) observer_->state(world_.now(), m.number(), true, m.node()->is_master(), seen.at);
     }
     void change_sight(machine<Node>& m, seen_node& seen, bool shows) {
         seen.shows = shows;
         seen.at = {};
+        calm_since_ = world_.now();
         if (!shows) {
             seen.watcher.reset();
+            seen.session.reset();
             send_away(m.number());
             return;
         }
@@ -257,6 +301,37 @@ private:
         ledger_.came_back(m.number(), node.state());
         seen.watcher.emplace(node.make_view());
         seen.messages.begin(m.number(), *seen.watcher, names_);
+        seen.session.emplace(m.number(), client_kind::plain, false);
+        seen.session->connect(m.number(), node.make_view());
+    }
+    bool has_own_disks() const noexcept { return schedule_.store == storage::own; }
+    void note_clocks() {
+        for (auto& m : machines_) clocks_ms_[m->number()] = std::max(clocks_ms_[m->number()], m->clock().now_ms());
+    }
+    // A mad clock wins for as long as the clamp, not longer: no stamp is far above the clocks of all that ever ordered anything (R13).
+    void check_stamp(stream_state const& s) {
+        orderers_.insert(s.owner.node);
+        if (s.latest <= latest_ || !has_own_disks()) return;
+        latest_ = s.latest;
+        for (auto const& e : s.past) orderers_.insert(slot_of(e.epoch));  // a node's slot is its number here
+        note_clocks();
+        std::uint64_t clock_ms = 0;
+        for (auto const n : orderers_) clock_ms = std::max(clock_ms, clocks_ms_[n]);
+        require(latest_.milliseconds() <= clock_ms + clamp_ms, "R13", "a stamp stands {} ms above the clock of who ordered it", latest_.milliseconds() - clock_ms);
+    }
+    // What it finds wrong with what it was given is an assertion of the protocol. Its disk may fail.
+    void check_failure(machine<Node>& m, seen_node& seen) const {
+        if (!has_own_disks()) return;
+        auto const why = m.node()->failure();
+        if (why == seen.failure) return;
+        seen.failure = why;
+        if (!why) return;
+        try {
+            std::rethrow_exception(why);
+        } catch (error const& e) {
+            require(e.code() != errc::corrupt, "R2", "node {} gave up its state: {}", m.number(), e.what());
+        } catch (std::exception const&) {
+        }
     }
     void send_away(std::uint32_t node) {
         for (auto& c : clients_)
@@ -279,7 +354,8 @@ private:
         for (auto const& m : machines_) {
             out += fmt::format(" node {} ", m->number());
             if (!m->shows()) out += m->is_up() ? "shows nothing;" : "is down;";
-            else out += fmt::format("at {} chain {:x}{};", text_of(m->node()->state().stream().at), m->node()->state().stream().chain, m->node()->is_master() ? " master" : "");
+            else out += fmt::format("at {} chain {:x}, on disk {}{};", text_of(m->node()->state().stream().at), m->node()->state().stream().chain,
+                                    text_of(m->node()->on_disk()), m->node()->is_master() ? ", master" : "");
         }
         return out;
     }
@@ -322,7 +398,10 @@ private:
         seen.shows = false;
         seen.at = {};
         seen.watcher.reset();
+        seen.session.reset();
         send_away(m.number());
+        calm_since_ = world_.now();
+        for (auto& a : ledger_) a.steady.erase(m.number());
         for (std::size_t n = 0; n < ledger_.all().size(); ++n)
             if (auto& a = ledger_[n]; a.node == m.number() && a.what_became == fate::pending) finish(a, fate::unknown);
         if (!m.is_up()) m.crash();
@@ -333,6 +412,7 @@ private:
         auto& m = at(number);
         if (!m.is_up()) return;
         seen_[number - 1].watcher.reset();
+        seen_[number - 1].session.reset();
         send_away(number);
         if (power) {
             ++result_.power_cuts[arg % power_cut_count];
@@ -349,6 +429,7 @@ private:
     }
     void stop_faults() {
         stopped_ = true;
+        calm_since_ = world_.now();
         for (auto& undo : std::exchange(undo_, {})) undo.second();
         for (auto& m : machines_) {
             if (seen_[m->number() - 1].died != 0) bury(*m);
@@ -379,6 +460,8 @@ private:
     void take(choice const& c) {
         bool const done = is_fault(c.what) ? take_fault(c) : c.what == deed::look ? look(c) : operate(c);
         if (done) ++result_.deeds[static_cast<std::size_t>(c.what)];
+        faulty_ = faulty_ || is_fault(c.what);
+        links_failed_ = links_failed_ || (is_fault(c.what) && !leaves_links(c.what));
         if (done && is_fault(c.what)) tell(c.node, name_of(c.what));
         observe();
     }
@@ -424,6 +507,7 @@ private:
             case deed::pause:
             case deed::long_pause: return pause(m, c.time_ms);
             case deed::clock_jump: {
+                note_clocks();
                 auto clock = m.clock();
                 clock.jump(static_cast<std::int64_t>(c.arg % 7'200'000) - 3'600'000);
                 return true;
@@ -526,6 +610,10 @@ private:
             propose_append(m, c.what == deed::append_stored, c.arg);
             return true;
         }
+        if (c.what == deed::append_many) {
+            propose_appends(m, 100 + c.arg % 100, false, c.arg);
+            return true;
+        }
         if (c.what == deed::set_metadata) {
             propose_metadata(m, c.arg);
             return true;
@@ -541,20 +629,26 @@ private:
         t.metadata(arg % 2 == 0 ? "/private/comment" : "/shared/comment", arg / 2 % 4 == 0 ? std::nullopt : std::optional<std::string_view>(value));
         propose(m, std::move(a), t);
     }
-    void propose_append(machine<Node>& m, bool stored, std::uint32_t arg) {
-        attempt a;
-        a.what = attempt::kind::append;
-        a.message = guid::from_words(++messages_, chance_());
-        a.flags = arg & static_cast<std::uint32_t>(all_flags) & (arg >> 8);
-        a.stored = stored;
-        message_entry entry;
-        entry.id = a.message;
-        entry.size = arg % 1000;
-        entry.received_ms = sim_clock::world_began_ms;
-        entry.flags = static_cast<flag>(a.flags);
+    void propose_append(machine<Node>& m, bool stored, std::uint32_t arg) { propose_appends(m, 1, stored, arg); }
+    void propose_appends(machine<Node>& m, std::uint32_t count, bool stored, std::uint32_t arg) {
         format::mailbox_transaction t;
-        t.append(entry);
-        propose(m, std::move(a), t);
+        std::vector<std::size_t> numbers;
+        for (std::uint32_t part = 0; part < count; ++part) {
+            attempt a;
+            a.what = attempt::kind::append;
+            a.message = guid::from_words(++messages_, chance_());
+            a.part = part;
+            a.flags = arg & static_cast<std::uint32_t>(all_flags) & (arg >> 8);
+            a.stored = stored;
+            message_entry entry;
+            entry.id = a.message;
+            entry.size = arg % 1000;
+            entry.received_ms = sim_clock::world_began_ms;
+            entry.flags = static_cast<flag>(a.flags);
+            t.append(entry);
+            numbers.push_back(begin_attempt(m, std::move(a)).number);
+        }
+        propose(m, std::move(numbers), t, stored);
     }
     bool propose_on_message(machine<Node>& m, choice const& c) {
         auto const& state = m.node()->state();
@@ -602,22 +696,29 @@ private:
                 if (((a.flags >> (5 + k)) & 1) != 0) change.keywords.emplace_back(keyword_names[k]);
             if (c.what == deed::conditional) {
                 a.conditional = true;
-                change.unchanged_since = bits % 3 == 0 && modseq > 0 ? modseq - 1 : modseq;
+                a.unchanged_since = bits % 3 == 0 && modseq > 0 ? modseq - 1 : modseq;
+                change.unchanged_since = a.unchanged_since;
             }
             t.change_flags(uid, change);
         }
         propose(m, std::move(a), t);
         return true;
     }
-    void propose(machine<Node>& m, attempt made, format::mailbox_transaction const& t) {
+    attempt& begin_attempt(machine<Node>& m, attempt made) {
         made.node = m.number();
         made.began = world_.now();
-        auto& a = ledger_.begin(std::move(made));
-        std::vector<std::byte> bytes(t.bytes().begin(), t.bytes().end());
-        auto const wanted = a.stored ? durability::stored : durability::none;
-        m.process().spawn(call(this, m.node(), a.number, std::move(bytes), wanted));
+        made.adoptions = adoptions();
+        return ledger_.begin(std::move(made));
     }
-    static asio::awaitable<void> call(simulation* self, Node* node, std::size_t number, std::vector<std::byte> bytes, durability wanted) {
+    void propose(machine<Node>& m, attempt made, format::mailbox_transaction const& t) {
+        auto const& a = begin_attempt(m, std::move(made));
+        propose(m, {a.number}, t, a.stored);
+    }
+    void propose(machine<Node>& m, std::vector<std::size_t> numbers, format::mailbox_transaction const& t, bool stored) {
+        std::vector<std::byte> bytes(t.bytes().begin(), t.bytes().end());
+        m.process().spawn(call(this, m.node(), std::move(numbers), std::move(bytes), stored ? durability::stored : durability::none));
+    }
+    static asio::awaitable<void> call(simulation* self, Node* node, std::vector<std::size_t> numbers, std::vector<std::byte> bytes, durability wanted) {
         std::optional<mailbox_outcome> outcome;
         fate came = fate::unknown;
         try {
@@ -625,20 +726,39 @@ private:
         } catch (error const& e) {
             if (e.code() == errc::busy) came = fate::refused;
         }
-        auto& a = self->ledger_[number];
-        if (outcome) self->acknowledge(a, *outcome);
-        else self->finish(a, came);
+        for (auto const number : numbers) {
+            auto& a = self->ledger_[number];
+            if (outcome) self->acknowledge(a, *outcome);
+            else self->finish(a, came);
+        }
     }
     void finish(attempt& a, fate came) {
         a.what_became = came;
         a.ended = world_.now();
         world_.note(sim_note::kind::other, a.node, static_cast<std::uint32_t>(came), a.number);
     }
+    static std::uint64_t adoptions() noexcept {
+        return mailfs::detail::reached_so_far()[static_cast<std::size_t>(mailfs::detail::reached::caught_up_by_snapshot)];
+    }
+    // When nothing has been wrong for a while, a level is what was asked for.
+    void check_level(attempt const& a) const {
+        if (!has_own_disks() || (faulty_ && !stopped_) || a.began < calm_since_ + calm_time || !all_show()) return;
+        auto const synced = std::count_if(machines_.begin(), machines_.end(), [&](auto const& m) { return m->node()->on_disk() >= a.at; });
+        auto const have = a.stored ? static_cast<std::size_t>(synced) : a.holders.size();
+        auto const wanted = std::min(a.stored ? schedule_.copies_on_disk : schedule_.copies_in_memory, schedule_.nodes);
+        require(have >= wanted, "R5", "attempt {} on node {} was acknowledged at {} when {} nodes had it {}, of {}:{}", a.number, a.node, text_of(a.at), have,
+                a.stored ? "on disk" : "in memory", wanted, standing());
+    }
     void acknowledge(attempt& a, mailbox_outcome const& o) {
         a.at = o.at;
+        a.modified = o.modified.contains(a.uid);
+        a.is_first_answer = a.adoptions == adoptions();
+        if (a.what == attempt::kind::append) a.uid = o.appended > 0 ? o.first_uid + a.part : 0;
         a.effective = a.what == attempt::kind::append ? o.appended > 0 : a.what == attempt::kind::expunge ? o.expunged.contains(a.uid) : o.changed.contains(a.uid);
         for (auto& m : machines_)
             if (m->is_up() && contains(m->node()->state().stream().history(), o.at)) a.holders.insert(m->number());
+        a.steady = a.holders;
+        check_level(a);
         require(!a.holders.empty(), "R5", "attempt {} on node {} was acknowledged at {}, and nobody has it", a.number, a.node, text_of(o.at));
         // Fewer than were asked for, though none can have lost it since: it was promised to be on the disks of those.
         auto const lost = std::count_if(machines_.begin(), machines_.end(), [](auto const& m) { return !m->is_up() || m->lives() > 1; });
@@ -654,6 +774,15 @@ private:
     sim_time began_ = 0;
     bool stopped_ = false;  // the faults
     std::shared_ptr<sim_store> store_;
+    bool faulty_ = false, links_failed_ = false;
+    sim_time calm_since_ = 0;
+    stamp latest_;  // that any node had
+    std::set<std::uint32_t> orderers_;
+    std::map<std::uint32_t, std::uint64_t> clocks_ms_;
+    static std::string& wrong_fold() {
+        static thread_local std::string here;
+        return here;
+    }
     epoch_owners owners_;
     positions positions_;
     uid_names names_;

@@ -2,6 +2,7 @@
 // Who changed the flags and keywords of messages last: kept only for changes that some node may lack.
 #pragma once
 
+#include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/types/flag_register.hpp>
 #include <mailfs/types/stamp.hpp>
 #include <mailfs/types/uid.hpp>
@@ -78,7 +79,7 @@ public:
             bool const hit = r.is_keyword() ? std::binary_search(keywords.begin(), keywords.end(), r.keyword()) : (r.what & flags) != 0;
             if (!hit) continue;
             if (r.mark.at == mark.at) mark.stamp = std::max(mark.stamp, r.mark.stamp);
-            else mark.rise_above(r.mark.stamp);
+            else if (!detail::mutated(detail::mutant::later_change_keeps_stamp)) mark.rise_above(r.mark.stamp);
         }
         put_registers(all, flags, keywords, mark);
     }

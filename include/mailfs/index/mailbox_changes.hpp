@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mailfs/index/rank_set.hpp>
+#include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/types/uid.hpp>
 
 #include <algorithm>
@@ -86,6 +87,7 @@ public:
     }
     /// Another state takes the place of the one that views have seen. They have this much in common, and what is later is news.
     void go_back_to(modseq_t common) noexcept {
+        if (detail::mutated(detail::mutant::view_news_not_cut)) return;
         for (auto* v : views_) v->news_after = std::min(v->news_after, common);
     }
 

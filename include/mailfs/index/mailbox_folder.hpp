@@ -118,7 +118,7 @@ public:
         std::stable_sort(first_adopted(), out_.messages.end(), [](auto const& a, auto const& b) { return a.uid < b.uid; });
         out_.vanished_floor = std::max(trunk_.vanished().floor(), branch_.vanished().floor());
         auto const before = vanished_.count();
-        vanished_.add_unequal(trunk_.vanished().entries(), branch_.vanished().entries(), out_.vanished_floor);
+        if (!mutated(mutant::vanished_lists_not_joined)) vanished_.add_unequal(trunk_.vanished().entries(), branch_.vanished().entries(), out_.vanished_floor);
         if (vanished_.count() != before) hit(reached::fold_vanished);
         out_.vanished = vanished_.take();
         join_metadata();
@@ -173,7 +173,7 @@ private:
     keyword_table::set in_trunk(keyword_table::set const& branch) const {
         keyword_table::set out;
         for (auto k : branch)
-            if (number_of_[k] != unknown) out.push_back(number_of_[k]);
+            if (number_of_[k] != unknown) out.push_back(mutated(mutant::keyword_numbers_of_branch) ? k : number_of_[k]);
         std::sort(out.begin(), out.end());
         return out;
     }
@@ -251,7 +251,7 @@ private:
         if (gone && changed) hit(reached::fold_expunge_beats_flag);
     }
     // A message that is on one side only keeps its UID where the other's clients still look for it.
-    static bool may_keep(uid_t uid, uid_t announced) noexcept { return uid >= announced || mutated(mutant::renumber_nothing); }
+    static bool may_keep(uid_t uid, uid_t announced) noexcept { return uid >= announced + (mutated(mutant::renumber_bound_off_by_one) ? 1 : 0) || mutated(mutant::renumber_nothing); }
     static bool has_seen(State const& s, message_dot const& d) {
         if (mutated(mutant::fold_expunged_returns)) return false;
         return s.stream().would_admit({{d.node, d.incarnation}, d.counter}) != admission::fresh;
@@ -443,7 +443,7 @@ private:
         bool const lost = q.beats(p) || (!p.beats(q) && mine < theirs);
         if (!lost && (x != nullptr || y == nullptr)) return;
         format::folded_metadata m{std::string(key), lost ? theirs : mine, std::nullopt};
-        if (x != nullptr || y != nullptr) {
+        if ((x != nullptr || y != nullptr)) {
             m.mark = lost ? q : p;
             m.mark->at = at_;
         }

@@ -15,6 +15,7 @@
 #include <mailfs/index/rank_set.hpp>
 #include <mailfs/index/vanished_list.hpp>
 #include <mailfs/log/state_machine.hpp>
+#include <mailfs/replication/detail/fold_witness.hpp>
 #include <mailfs/types/flags.hpp>
 #include <mailfs/types/uid_set.hpp>
 
@@ -199,7 +200,11 @@ public:
     /// The payload of the fold step that joins the branch's history to this one: this is the trunk, in a new epoch whose number is
     /// above all of the branch's, before its first transaction. Empty when that is not so, or when they are not the same mailbox. Pure. Cost:
     /// O(messages of both), and O(log) for each difference. Throws corrupt when rows that it needs are damaged.
-    std::vector<std::byte> fold(basic_mailbox_state const& branch) const { return detail::mailbox_folder<basic_mailbox_state>(*this, branch).run(); }
+    std::vector<std::byte> fold(basic_mailbox_state const& branch) const {
+        auto out = detail::mailbox_folder<basic_mailbox_state>(*this, branch).run();
+        detail::tell_witness(*this, branch, out);
+        return out;
+    }
 
     // --- mendable_machine ------------------------------------------------------------------------------------
     bool damaged() const noexcept { return source_ && source_->damaged; }

@@ -144,6 +144,9 @@ public:
     void close() { core_->close(); }
     detail::member_role role() const noexcept { return core_->member.role(); }
     bool can_serve() const noexcept { return core_->member.can_serve(); }
+    detail::member_load load() const noexcept { return core_->member.load(); }
+    /// All steps up to here are on this node's stable storage, or, as far as it knows, in the shared store.
+    position on_disk() const noexcept { return core_->keeper.on_disk(); }
     /// Why the disk failed last, or the store.
     std::exception_ptr failure() const noexcept { return core_->failure; }
 
@@ -201,13 +204,12 @@ struct multimaster<Transport, Host, Arbiter>::on<Log, Fs, M>::core final : detai
         auto const node = set.options().self.node;
         auto born_ms = std::max<std::uint64_t>(1, set.host().now_ms());
         auto const& stream = std::as_const(machine).stream();
-        if (!detail::mutated(detail::mutant::keep_incarnation)) {
-            for (auto const& r : stream.retired)
-                if (r.node == node) born_ms = std::max(born_ms, (r.incarnation >> 16) + 1);
-            for (auto const& s : stream.seen)
-                if (s.origin.node == node) born_ms = std::max(born_ms, (s.origin.incarnation >> 16) + 1);
-            if (stream.owner.node == node) born_ms = std::max(born_ms, (stream.owner.incarnation >> 16) + 1);
-        }
+        if (detail::mutated(detail::mutant::keep_incarnation)) return 1U << 16;
+        for (auto const& r : stream.retired)
+            if (r.node == node) born_ms = std::max(born_ms, (r.incarnation >> 16) + 1);
+        for (auto const& s : stream.seen)
+            if (s.origin.node == node) born_ms = std::max(born_ms, (s.origin.incarnation >> 16) + 1);
+        if (stream.owner.node == node) born_ms = std::max(born_ms, (stream.owner.incarnation >> 16) + 1);
         return born_ms << 16 | (set.host().random() & 0xffff);
     }
 

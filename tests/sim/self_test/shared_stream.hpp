@@ -4,6 +4,7 @@
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/error.hpp>
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/format/mailbox_operations.hpp>
 #include <mailfs/format/replication_record.hpp>
@@ -18,8 +19,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -38,6 +41,11 @@ enum class breakage : std::uint8_t {
     node_left_behind,      // R7
     done_twice,            // R10
     call_never_ends,       // R15
+    level_not_kept,        // R5
+    answer_turned_round,   // linear
+    stamp_of_tomorrow,     // R13
+    queue_without_end,     // R12
+    state_given_up,        // R2
     never_opens,           // R15
 };
 
@@ -84,6 +92,9 @@ public:
     bool shows() const { return shows_; }
     bool is_master() const { return parts_.number == 1; }
     mailbox_state const& state() const { return state_; }
+    position on_disk() const { return broken == breakage::level_not_kept ? position{} : state_.stream().at; }
+    std::string overload() const { return is_second_after(breakage::queue_without_end) ? "a queue" : ""; }
+    std::exception_ptr failure() const { return is_second_after(breakage::state_given_up) ? given_up_ : std::exception_ptr(); }
     view make_view() { return view(state_); }
 
     asio::awaitable<mailbox_outcome> propose(std::vector<std::byte> operations, durability) {
@@ -105,12 +116,14 @@ public:
         }
         auto const place = stream->entries.size();
         while (applied_ < place) apply_next();
+        co_await parts_.process->sleep(2 * apply_time);  // until the others have it
         co_return outcome_of_[id];
     }
 
 private:
     static constexpr std::uint32_t epoch = 1 << 4 | 1;
 
+    bool is_second_after(breakage how) const { return broken == how && parts_.number == 2 && applied_ > 10; }
     static bool is_append(bytes_view operations) { return format::load<format::operation_header>(operations).kind == 1; }
     static bool is_expunge(bytes_view operations) { return format::load<format::operation_header>(operations).kind == 3; }
     static void turn_round(std::vector<std::byte>& operations) {
@@ -156,6 +169,7 @@ private:
         step.header.incarnation = e.id.origin.incarnation;
         step.header.counter = e.id.counter;
         step.header.stamp = applied_ << 16;
+        if (broken == breakage::stamp_of_tomorrow && applied_ == 10) step.header.stamp = (sim_clock::world_began_ms + 86'400'000) << 16;
         step.payload = e.operations;
         auto const before = state_.stream().chain;
         if (broken == breakage::another_state && parts_.number == 2 && applied_ % 7 == 0) {
@@ -167,6 +181,7 @@ private:
             state_.apply_step(step, &outcome_of_[e.id]);
         }
         outcome_of_[e.id].at = state_.stream().at;
+        if (broken == breakage::answer_turned_round) outcome_of_[e.id].changed = {};
         if (broken == breakage::another_chain && parts_.number == 2 && applied_ == 5) state_.stream().chain ^= 1;
     }
 
@@ -175,6 +190,7 @@ private:
     mailbox_state state_;
     bool shows_ = false;
     std::size_t applied_ = 0;
+    std::exception_ptr given_up_ = std::make_exception_ptr(error(errc::corrupt, "box", "a step did not come to its place"));
     std::vector<std::byte> first_;
     std::map<dot, mailbox_outcome> outcome_of_;
 };

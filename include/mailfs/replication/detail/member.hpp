@@ -84,6 +84,13 @@ struct store_claim {
     bool replaces = false;  ///< the machine that was read, with these steps applied, is the state then
 };
 
+/// What a member keeps beside the state, all of it bounded: by inbox_max, and by waiting_max and ring_size of the options.
+struct member_load {
+    std::size_t inbox = 0;    ///< steps that wait for the disk
+    std::size_t waiting = 0;  ///< bytes of proposals that wait for their place
+    std::size_t ring = 0;     ///< bytes of recent steps
+};
+
 /// Belongs to one executor. The machine is the caller's, and changes by these calls alone while the member is not closed.
 template <replicated_machine M>
 class member {
@@ -110,6 +117,7 @@ public:
     bool is_nowhere() const noexcept { return role_ != member_role::closed && !has_state_ && !adopting_ && has_looked(); }
     own_calls<outcome_type>& calls() noexcept { return calls_; }
     std::uint32_t epoch_heard() const noexcept { return heard_; }
+    member_load load() const noexcept { return {inbox_.size(), waiting_, ring_.size()}; }
 
     // --- what comes in -------------------------------------------------------------------------------------------
 
@@ -335,7 +343,7 @@ public:
     bool may_adopt(M const& theirs) const {
         if (!has_state_) return true;
         if (theirs.next_id() < ids_shown() && !mutated(mutant::fast_forward_unshown_ids_lost)) return false;
-        return theirs.object() == machine_->object() && theirs.stream().at >= stream().at && covers(theirs.stream().history(), stream().history());
+        return theirs.object() == machine_->object() && theirs.stream().at >= stream().at && has_all_of_ours(theirs.stream().history());
     }
 
     /// A transaction of this node's; its caller hears by finish(). `operations` are padded to a multiple of 8 bytes here.
@@ -361,13 +369,14 @@ public:
     void tick() {
         if (role_ == member_role::closed) return;
         auto const t = now();
-        for (auto& c : calls_.all())
-            if (!c.given_up && c.due_ms <= t) {
-                hit(reached::refused_unavailable);
-                if (!c.was_sent) drop_proposals(c.id);
-                io_->finish(c.id, c.was_sent ? errc::may_have_happened : errc::busy);
-                give_up(c);
-            }
+        for (auto const& id : calls_.due(t)) {
+            hit(reached::refused_unavailable);
+            auto& c = *calls_.find(id);
+            bool const was_sent = c.was_sent;
+            if (!was_sent) drop_proposals(id);
+            io_->finish(id, was_sent ? errc::may_have_happened : errc::busy);
+            give_up(c);
+        }
         if (join_due_ <= t) join_due_ = 0;
         if (apart_due_ <= t) apart_due_ = 0;
         if (frozen_until_ != 0 && frozen_until_ <= t) thaw();
@@ -446,7 +455,7 @@ private:
     bool has_ids() const noexcept { return machine_->next_id() != 0; }
     // The last id that any epoch of our history reserved, or that was announced.
     std::uint32_t ids_known() const {
-        auto last = std::max(stream().ids_last, machine_->next_id() - 1);
+        auto last = std::max(mutated(mutant::forget_ids_last) ? 0 : stream().ids_last, machine_->next_id() - 1);
         for (auto const& e : stream().past) last = std::max(last, e.ids_last);
         if (!fold_.branch) return last;
         auto const& branch = std::as_const(*fold_.branch);
@@ -460,13 +469,15 @@ private:
 
     // --- how others stand to us --------------------------------------------------------------------------------
 
+    bool has_all_of_ours(lineage const& theirs) const { return covers(theirs, stream().history()) || mutated(mutant::branch_tail_dropped); }
+
     standing compare(peer const& p) const {
         if (!p.up || !p.told || p.told->object == guid{}) return standing::unknown;
         if (!has_state_) return standing::ahead;
         if (p.told->object != machine_->object()) return standing::unknown;
         auto const mine = stream().history();
         // Who would have to go back to a lower position is apart, though nothing of its own would be lost: it was shown.
-        bool const ahead = p.told->at >= stream().at && covers(p.told->lineage, mine);
+        bool const ahead = (p.told->at >= stream().at || mutated(mutant::fast_forward_after_serving)) && has_all_of_ours(p.told->lineage);
         bool const behind = p.told->at <= stream().at && covers(mine, p.told->lineage);
         return ahead && behind ? standing::same : ahead ? standing::ahead : behind ? standing::behind : standing::apart;
     }
@@ -541,7 +552,7 @@ private:
         caught_up_ = false;
         tail_only_ = false;
         hops_ = 255;
-        if (!barrier_) inbox_.clear();
+        if (!barrier_ || mutated(mutant::barrier_step_dropped)) inbox_.clear();
         else inbox_.resize(1);
         transfer_ = {};
         if (role_ == member_role::member) role_ = member_role::joining;
@@ -640,7 +651,7 @@ private:
             return;
         }
         postponed_ = 0;
-        if (auto const ahead = longest_tail(); ahead != 0 && !mutated(mutant::claim_without_tail)) follow(ahead, true);
+        if (auto const ahead = longest_tail(); ahead != 0) follow(ahead, true);
         else claim();
     }
     // The other side has a master, and ours has none: it will ask for our branch.
@@ -671,7 +682,7 @@ private:
     }
     // Opens an epoch behind this state: our own, or the one that is to take its place.
     format::stream_step epoch_step(M const& base) {
-        auto const heard = mutated(mutant::epoch_not_above_heard) ? stream().at.epoch : std::max(heard_, stream().at.epoch);
+        auto const heard = std::max(heard_, stream().at.epoch);
         epoch_start s;
         s.epoch = ((heard >> 4) + 1) << 4 | (rules_.shared || mutated(mutant::epoch_without_slot) ? 0 : options_.self.slot);
         s.owner = origin_;
@@ -699,8 +710,8 @@ private:
     uid_block next_block(std::uint32_t known) const {
         if (!has_ids()) return {};
         auto above = std::max({known, ids_known(), floor_ == 0 ? 0 : floor_ - 1});
-        if (mutated(mutant::claim_below_announced) || (rules_.shared && mutated(mutant::store_claim_below_reserved))) above = machine_->next_id() - 1;
-        if (!rules_.shared) return next_uid_block(options_.self.slot, above);
+        if (rules_.shared && mutated(mutant::store_claim_below_reserved)) above = machine_->next_id() - 1;
+        if (!rules_.shared) return next_uid_block(mutated(mutant::ids_block_of_any_slot) ? 1 : options_.self.slot, above);
         if (above >= uid_max - rules_.ids_reserved) return {};
         return {above + 1, above + rules_.ids_reserved};
     }
@@ -772,7 +783,7 @@ private:
             auto const size = next.operations.size() + sizeof next;  // place() takes them
             if (!is_next_of_origin(next.id)) {
                 hit(reached::repeated);
-            } else if (auto const ids = M::ids_wanted(next.operations); ids > machine_->ids_left() && ids <= uid_block_size) {
+            } else if (auto const ids = M::ids_wanted(next.operations); ids > machine_->ids_left() && ids <= uid_block_size && !mutated(mutant::ids_beyond_reservation)) {
                 if (io_->store_works()) return reserve_ids();
                 hit(reached::no_ids_without_store);  // it will be proposed again, until its caller has waited long enough
             } else if (!io_->has_room(size)) {
@@ -850,7 +861,7 @@ private:
         if (quiet_due_ > now()) return;
         quiet_due_ = now() + options_.quiet_ms;
         bool const all = std::all_of(peers_.begin(), peers_.end(), [&](auto const& p) { return rules_.shared ? below_.has_in_memory(p.first, stream().at) : below_.has_on_disk(p.first, stream().at); });
-        if (!all || !below_.has_on_disk(options_.self.node, stream().at)) return;
+        if ((!all && !mutated(mutant::settle_before_all)) || !below_.has_on_disk(options_.self.node, stream().at)) return;
         hit(reached::settled);
         format::stream_step step;
         step.kind = format::record_kind::settle;
@@ -864,9 +875,9 @@ private:
     // --- applying ----------------------------------------------------------------------------------------------
 
     static bool must_last_first(format::stream_step const& s) noexcept {
-        if (mutated(mutant::epoch_shown_before_disk)) return false;
+        if (s.kind == format::record_kind::epoch) return !mutated(mutant::epoch_shown_before_disk);
         if (s.kind == format::record_kind::ids && mutated(mutant::ids_passed_before_stored)) return false;
-        return s.kind == format::record_kind::epoch || s.kind == format::record_kind::ids || s.kind == format::record_kind::fold;
+        return s.kind == format::record_kind::ids || s.kind == format::record_kind::fold;
     }
     void drain() {
         while (!inbox_.empty() && !barrier_) {
@@ -902,6 +913,7 @@ private:
         io_->moved();
     }
     void begin_progress() {
+        if (mutated(mutant::progress_not_begun_anew)) return below_.go_on(stream().at.epoch), told_.go_on(stream().at.epoch);
         below_.begin(stream().at.epoch);
         told_.begin(stream().at.epoch);
         for (auto& [node, p] : peers_)
@@ -919,13 +931,13 @@ private:
         if (is_master()) {
             raise_for_followers();
             order();
-        } else if (upstream_ != 0 && inbox_.empty() && !barrier_ && is_at_upstreams_end_) {
+        } else if (upstream_ != 0 && inbox_.empty() && !barrier_ && (is_at_upstreams_end_ || mutated(mutant::caught_up_too_early))) {
             if (!caught_up_) joined();
         }
         serve_if_possible();
     }
     std::uint32_t wanted_ids() const {
-        auto wanted = ids_shown();
+        auto wanted = mutated(mutant::restart_floor_not_told) ? machine_->next_id() : ids_shown();
         for (auto const& [node, p] : peers_)
             if (p.follows && p.told) wanted = std::max(wanted, p.told->id_next);
         return wanted;
@@ -1095,7 +1107,7 @@ private:
             if (inbox_.empty()) ask_again();
             return;
         }
-        if (place_chain != chain && !mutated(mutant::push_without_chain_check)) {
+        if (place_chain != chain) {
             hit(reached::push_clash);
             caught_up_ = false;
             ask_upstream(true);
@@ -1141,10 +1153,11 @@ private:
     }
 
     void on(std::uint32_t node, peer& p, format::peer_progress const& m) {
-        if (m.epoch != stream().at.epoch && !mutated(mutant::progress_of_older_epoch)) return;
+        if (m.epoch != stream().at.epoch) return;
         if (m.down) {
             if (node != upstream_) return;
             told_.replace(m, node);
+            progress_is_news_ = progress_is_news_ || below_.has_more_nodes(told_);  // it lost sight of one that moved, and hears of it again
             relay_progress_ = true;
             if (rules_.shared) io_->note_stored({m.epoch, told_.on_disk_max()});
         } else if (p.follows) {
@@ -1156,7 +1169,8 @@ private:
 
     void fold_branches() {
         apart_due_ = 0;
-        if (fold_.from != 0 || is_frozen() || !inbox_.empty()) return;  // what waits for the disk may be a fold
+        if (fold_.from != 0 || is_frozen() || mutated(mutant::branches_never_folded)) return;
+        if (!inbox_.empty()) return;  // what waits for the disk may be a fold
         for (auto& [node, p] : peers_) {
             if (!is_branch(p) || (p.told->at == unfoldable_ && now() < unfoldable_until_)) continue;
             bool const is_theirs_to_give = p.told->hops == 0 || p.told->hops == 255;
@@ -1302,7 +1316,8 @@ private:
     void flush_progress() {
         if (!has_state_ || adopting_) return;
         bool const writes = is_master() || !rules_.shared;
-        auto const disk = writes && disk_.epoch == stream().at.epoch ? disk_.n : 0;
+        bool const counts = writes && (disk_.epoch == stream().at.epoch || mutated(mutant::acknowledge_by_received));
+        auto const disk = !counts ? 0 : mutated(mutant::acknowledge_by_received) ? stream().at.n : disk_.n;
         bool const news = below_.note(options_.self.node, stream().at.n, disk, options_.self.node) || std::exchange(progress_is_news_, false);
         told_.note(options_.self.node, stream().at.n, disk, options_.self.node);
         if (is_master() && news) tell_progress(below_, true);
@@ -1322,7 +1337,7 @@ private:
     }
 
     void check_calls() {
-        if (calls_.empty() || !serves_ || adopting_ || (is_frozen() && !mutated(mutant::acknowledge_when_ousted))) return;
+        if (calls_.empty() || !serves_ || adopting_ || is_frozen()) return;
         if (!is_master() && !caught_up_) return;
         std::vector<dot> done;
         for (auto const& c : calls_.all())
@@ -1344,15 +1359,15 @@ private:
         }
         if (stored && !mutated(mutant::acknowledge_before_sync)) {
             auto const wanted = std::min(options_.copies_on_disk, live) - (mutated(mutant::acknowledge_one_too_few) ? 1 : 0);
-            return t.holders(at, true) >= std::max<std::size_t>(1, wanted);
+            return t.holders(at, true) >= (mutated(mutant::sync_of_one_counts_for_all) ? 1 : std::max<std::size_t>(1, wanted));
         }
-        if (live >= options_.copies_in_memory) return t.holders(at, false) >= options_.copies_in_memory;
+        if (live >= options_.copies_in_memory) return t.holders(at, false) >= options_.copies_in_memory || mutated(mutant::lagging_counted);
         return t.holders(at, true) >= live;  // too few to be safe in memory: on all disks there are
     }
     void give_up(call& c) {
         c.given_up = true;
         c.operations.clear();
-        if (c.outcome) calls_.erase(c.id);
+        if (c.outcome || mutated(mutant::given_up_leaves_gap)) calls_.erase(c.id);
     }
 
     void announce() {

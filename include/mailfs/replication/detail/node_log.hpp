@@ -16,6 +16,7 @@
 #include <mailfs/log/log_directory.hpp>
 #include <mailfs/log/log_options.hpp>
 #include <mailfs/log/state_machine.hpp>
+#include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/replication/detail/record_of.hpp>
 
 #include <asio/awaitable.hpp>
@@ -116,7 +117,7 @@ public:
         if (!suits(probe)) co_return false;
         auto const name = path(snapshot_name(number_ + 1));
         auto const h = header_after(number_ + 1, probe);
-        co_await make(name, snapshot);
+        co_await make(name, snapshot, mutated(mutant::adopted_without_sync) ? durability::none : durability::stored);
         buffer_.clear();
         co_await begin_with(h);
         snapshot_size_ = snapshot.size();
@@ -131,8 +132,8 @@ public:
 
 private:
     // A name that is taken was made by a process of ours that died half-way, or by a stranger.
-    asio::awaitable<void> make(std::string const& name, bytes_view bytes) {
-        bool const made = co_await fs_.create(name, bytes, durability::stored);
+    asio::awaitable<void> make(std::string const& name, bytes_view bytes, durability wanted = durability::stored) {
+        bool const made = co_await fs_.create(name, bytes, wanted);
         if (!made) throw error(errc::exists, name, "was made by someone else: each node needs a disk of its own");
     }
     asio::awaitable<void> begin_with(format::log_header const& h) {

@@ -43,6 +43,13 @@ public:
         std::erase_if(calls_, [&](call const& c) { return c.id == id; });
     }
     void clear() noexcept { calls_.clear(); }
+    /// Those whose callers have waited long enough.
+    std::vector<dot> due(std::uint64_t now_ms) const {
+        std::vector<dot> out;
+        for (auto const& c : calls_)
+            if (!c.given_up && c.due_ms <= now_ms) out.push_back(c.id);
+        return out;
+    }
     std::uint64_t next_due_ms() const noexcept {
         auto due = ~std::uint64_t{0};
         for (auto const& c : calls_)

@@ -13,7 +13,6 @@
 #include <mailfs/format/peer_frame.hpp>
 #include <mailfs/format/peer_message.hpp>
 #include <mailfs/replication/detail/coverage.hpp>
-#include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/replication/detail/send_queue.hpp>
 #include <mailfs/transport/transport.hpp>
 #include <mailfs/types/guid.hpp>
@@ -282,7 +281,7 @@ private:
         while (!s->ended) {
             auto const now = transport_.steady_ms();
             auto const last = s->proven ? s->proof_ms + options_.silence_ms : s->began_ms + options_.hello_ms;
-            if (now >= last && !(s->proven && mutated(mutant::silence_never_noticed))) {
+            if (now >= last) {
                 give_up(*s, now);
                 break;
             }
@@ -316,7 +315,7 @@ private:
                 throw error(errc::corrupt, from.peer(), from.offset(), "a ping that cannot be");
             s->pings = one->number;
             queue(*s, 0, format::peer_pong{one->number});
-            if (std::exchange(s->pongs, one->confirmed) < one->confirmed || mutated(mutant::ping_without_echo)) proved(s);
+            if (std::exchange(s->pongs, one->confirmed) < one->confirmed) proved(s);
         } else if (auto const* echo = std::get_if<format::peer_pong>(&f.message)) {
             if (!s->connected() || echo->number <= s->pongs || echo->number > s->pings)
                 throw error(errc::corrupt, from.peer(), from.offset(), "an echo of what was not said");

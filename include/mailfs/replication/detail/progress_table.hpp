@@ -29,6 +29,7 @@ public:
         epoch_ = epoch;
         nodes_.clear();
     }
+    void go_on(std::uint32_t epoch) noexcept { epoch_ = epoch; }
     /// True: it is news.
     bool note(std::uint32_t node, std::uint32_t in_memory, std::uint32_t on_disk, std::uint32_t via) {
         auto const [it, is_new] = nodes_.try_emplace(node, entry{in_memory, on_disk, via});
@@ -63,6 +64,10 @@ public:
         for (auto const& n : told.nodes) note(n.node, n.in_memory, n.on_disk, via);
     }
 
+    /// There is a node here that is not there.
+    bool has_more_nodes(progress_table const& other) const noexcept {
+        return std::any_of(nodes_.begin(), nodes_.end(), [&](auto const& n) { return !other.nodes_.contains(n.first); });
+    }
     bool has_on_disk(std::uint32_t node, position at) const noexcept {
         auto const it = nodes_.find(node);
         return it != nodes_.end() && epoch_ == at.epoch && it->second.on_disk >= at.n;

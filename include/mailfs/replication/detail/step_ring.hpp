@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mailfs/format/peer_message.hpp>
+#include <mailfs/replication/detail/mutant.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -26,7 +27,7 @@ public:
     void push(position before, std::uint64_t chain, format::stream_step step) {
         size_ += cost(step);
         entries_.push_back({before, chain, std::move(step)});
-        while (size_ > size_max_ && !entries_.empty()) {
+        while (size_ > size_max_ && !entries_.empty() && !mutated(mutant::ring_without_end)) {
             size_ -= cost(entries_.front().step);
             entries_.pop_front();
         }
@@ -36,6 +37,7 @@ public:
         size_ = 0;
     }
     std::size_t count() const noexcept { return entries_.size(); }
+    std::size_t size() const noexcept { return size_; }  ///< bytes
     entry const& operator[](std::size_t n) const noexcept { return entries_[n]; }
 
     /// The first step behind this place, if the ring still has it and knows the place; O(log count).

@@ -100,6 +100,7 @@ public:
         log_.withdraw(behind);
         urgent_ = false;
     }
+    position on_disk() const noexcept { return stored_; }
     void note_stored(position at) {
         log_.note_stored(at);
         if (at > stored_) {
