@@ -47,10 +47,10 @@ fi
 
 only=""
 if [ -n "$sanitize" ]; then
-    only="unit crash fuzz_replay archetypes"
+    only="unit unit_planted crash fuzz_replay archetypes"
     refused=$(cd tests/compile && for f in index_*.cpp fs_without_sync.cpp; do echo "refused_${f%.cpp}"; done)
     # shellcheck disable=SC2086  # a list of words
-    [ $# -gt 0 ] || set -- unit crash fuzz_replay $refused
+    [ $# -gt 0 ] || set -- unit unit_planted crash fuzz_replay $refused
 fi
 # shellcheck disable=SC2086  # nothing, or some words
 meson compile -C "$build" $only </dev/null || fail "It does not build (see above)."

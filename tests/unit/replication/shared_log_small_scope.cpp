@@ -79,7 +79,6 @@ private:
 struct late_create {
     std::string path;
     std::vector<std::byte> bytes;
-    friend auto operator<=>(late_create const&, late_create const&) = default;
 };
 enum class answer : std::uint8_t { right, late, lost };  // of the next create
 struct files {
