@@ -172,7 +172,7 @@ private:
         if (broken == breakage::stamp_of_tomorrow && applied_ == 10) step.header.stamp = (sim_clock::world_began_ms + 86'400'000) << 16;
         step.payload = e.operations;
         auto const before = state_.stream().chain;
-        if (broken == breakage::another_state && parts_.number == 2 && applied_ % 7 == 0) {
+        if (broken == breakage::another_state && parts_.number == 2 && applied_ % 11 == 0) {
             auto const chain = stream_state::chain_after(before, step);
             step.payload = {};
             state_.apply_step(step, &outcome_of_[e.id]);

@@ -110,7 +110,7 @@ public:
     }
     bool has_room(std::size_t size) const noexcept {
         if (arbiter_.strict) return works_;
-        return log_.unflushed() + size <= arbiter_.unflushed_max;
+        return !log_.has_unflushed() || log_.unflushed() + size <= arbiter_.unflushed_max;  // a greater one goes alone
     }
     bool works() const noexcept { return works_; }
 
