@@ -85,6 +85,12 @@ std::vector<found_schedule> found_schedules() {
                                              0, 10'000),
                                  2, 3),
                      {10'000, 20, 346, 5000, 6724})},
+        {"a member that followed its master again after a broken link was not counted until something happened",
+         with_tuning(of(14655449290768621, 2, 2406, {{1000, deed::append, 1, 0, 59, 0}, {1049, deed::append, 2, 0, 48, 0}, {1166, deed::crash_in_call, 2, 1, 30, 19},
+                                                     {1211, deed::conditional, 2, 0, 84, 0}, {1277, deed::append, 1, 0, 81, 0}, {1285, deed::expunge_stored, 1, 0, 94, 0},
+                                                     {1329, deed::expunge, 2, 0, 69, 0}, {1362, deed::add_keyword, 2, 0, 3, 0}, {1405, deed::add_keyword, 2, 0, 37, 0},
+                                                     {2405, deed::break_links, 2, 1, 13, 18}}),
+                     {10'000, 20, 376, 5000, 6609})},
     };
 }
 

@@ -598,6 +598,7 @@ private:
         hops_ = up.told ? static_cast<std::uint8_t>(up.told->hops + 1) : 255;
         role_ = member_role::member;
         must_announce_ = true;
+        progress_is_news_ = true;  // to whom we follow now, or again
         frozen_until_ = 0;
         serve_if_possible();
         send_calls();
