@@ -73,9 +73,9 @@ inline constexpr std::size_t power_cut_count = 7;
 /// What becomes of what was not synced, in the order of mailfs::power_cut.
 inline constexpr std::array<std::string_view, power_cut_count> power_cut_names{"lose_all", "keep_all", "cut", "appends", "pages", "garbage", "any"};
 constexpr bool is_fault(deed d) noexcept { return d > deed::look; }
-/// It ends processes and turns clocks; what nodes that are up say to each other gets there soon.
+/// What nodes say to each other gets there soon. Not so when a process ends: links are made again after a while, and whoever meets first goes on.
 constexpr bool leaves_links(deed d) noexcept {
-    return d == deed::crash || d == deed::crash_in_step || d == deed::crash_in_call || d == deed::power_cut || d == deed::clock_jump || d == deed::clock_stands;
+    return d == deed::clock_jump || d == deed::clock_stands;
 }
 
 /// Who arbitrates: nobody, over disks of their own; or one store.

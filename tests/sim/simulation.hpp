@@ -222,7 +222,7 @@ private:
             c.check(truth);
         }
     }
-    // Where no link ever failed nothing grew apart: what several nodes held, one of which was up all the time, keeps its UID (R8).
+    // Where no link ever failed nothing grew apart, whatever the clocks said: what several nodes held keeps its UID (R8).
     void check_uids_stay(mailbox_state const& truth) const {
         if (links_failed_ || !has_own_disks()) return;
         std::map<guid, uid_t> now;
