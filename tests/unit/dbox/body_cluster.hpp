@@ -165,7 +165,7 @@ struct body_cluster {
         network.heal(b, a);
     }
     /// The call, once it ended.
-    outcome& wait(std::shared_ptr<outcome> const& o) {
+    outcome wait(std::shared_ptr<outcome> const& o) {
         REQUIRE(run([&] { return o->done; }));
         return *o;
     }
