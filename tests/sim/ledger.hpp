@@ -46,6 +46,7 @@ struct attempt {
     fate what_became = fate::pending;
     position at;
     bool effective = false;              ///< the answer said that it changed something
+    std::uint32_t epoch = 0;             ///< in which the node was when it was made
     bool modified = false;               ///< or that it left it alone, for its MODSEQ was above
     modseq_t unchanged_since = 0;
     std::uint64_t adoptions = 0;         ///< of states as a whole, by all nodes, before it was made
@@ -110,7 +111,7 @@ public:
                 require(contains(history, a.at), "R11", "attempt {} on node {}, acknowledged as stored at {}, is not in the store", a.number, a.node, text_of(a.at));
     }
     /// At the end, against the state that all have. `clocks_agree`: they were close enough to say who wins of two changes in different epochs.
-    void check(mailbox_state const& s, bool clocks_agree) const {
+    void check(mailbox_state const& s, bool clocks_agree, bool own_disks) const {
         std::map<guid, std::pair<uid_t, std::uint32_t>> live;
         s.for_each(1, uid_max, [&](std::size_t row) {
             std::vector<std::string> keywords;
@@ -124,7 +125,7 @@ public:
             require(it != by_message_.end(), "R3", "UID {} is a message that nobody appended", found.first);
             auto const& first = attempts_[it->second.front()];
             require(first.what_became != fate::refused, "R10", "UID {} was refused, and is there", found.first);
-            check_registers(it->second, found.first, found.second, clocks_agree);
+            if (clocks_agree || own_disks) check_registers(it->second, found.first, found.second, clocks_agree);
         }
     }
 
@@ -168,12 +169,13 @@ private:
         }
         return {};
     }
-    // Under any clocks what follows another change in its epoch replaces it, and in every fold (R13).
+    // Under any clocks what follows another change in its epoch replaces it, and in every fold (R13). Not where the earlier one may have
+    // been ordered by two masters: each clamps its stamp by a clock of its own.
     bool is_replaced(attempt const& old, std::vector<std::size_t> const& all, std::uint32_t bit, bool clocks_agree) const {
         return std::any_of(all.begin(), all.end(), [&](std::size_t n) {
             auto const& later = attempts_[n];
             bool const one_flag = later.what == attempt::kind::add || later.what == attempt::kind::remove;
-            bool const knew = later.known.contains(old.number) && (clocks_agree || (later.at.epoch == old.at.epoch && old.at < later.at));
+            bool const knew = later.known.contains(old.number) && (clocks_agree || (old.epoch == old.at.epoch && later.at.epoch == old.at.epoch && old.at < later.at));
             return one_flag && later.flags == bit && later.effective && later.must_be_there() && knew;
         });
     }

@@ -211,7 +211,7 @@ private:
         auto const& truth = machines_[0]->node()->state();
         bool const clocks_agree = schedule_.clock_offset_ms <= 2000 && result_.deeds[std::size_t(deed::clock_jump)] == 0 &&
                                   result_.deeds[std::size_t(deed::clock_stands)] == 0;
-        ledger_.check(truth, clocks_agree);
+        ledger_.check(truth, clocks_agree, has_own_disks());
         if (has_own_disks()) history::check(ledger_.all());
         check_uids_stay(truth);
         for (auto& s : seen_)
@@ -708,6 +708,7 @@ private:
         made.node = m.number();
         made.began = world_.now();
         made.adoptions = adoptions();
+        made.epoch = m.node()->state().stream().at.epoch;
         return ledger_.begin(std::move(made));
     }
     void propose(machine<Node>& m, attempt made, format::mailbox_transaction const& t) {
