@@ -5,6 +5,7 @@
 
 #include <mailfs/format/mailbox_fold.hpp>
 #include <mailfs/index/mailbox_state.hpp>
+#include <mailfs/types/guid.hpp>
 #include <mailfs/types/uid.hpp>
 
 #include <fmt/format.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -40,6 +42,7 @@ public:
         take(branch, all, &folded_fate::in_branch);
         take(trunk, all, &folded_fate::in_trunk);  // the second that counts is the trunk's
         for (auto& [who, m] : all) decide(who, m, trunk, branch);
+        judge_deliveries(all, trunk, branch);
         if (auto const why = follow(*fold, trunk, all); !why.empty()) return why;
         return compare(all, std::max(trunk.uid_next(), branch.uid_next()));
     }
@@ -64,6 +67,19 @@ private:
         auto const higher = std::max(m.in_trunk, m.in_branch);
         m.stays = m.in_trunk == m.in_branch || higher >= (higher == m.in_trunk ? branch : trunk).uid_next();
         m.now = m.in_trunk;
+    }
+    // Of a delivery that was made on both sides the message with the lower dot counts. Who does not have that one, though it has seen the
+    // transaction, passed it over or was told that it is given up, and has expunged nothing. No run has so many that a state forgets some.
+    static void judge_deliveries(std::map<folded_fate::name, folded_fate>& all, mailbox_state const& trunk, mailbox_state const& branch) {
+        std::map<guid, std::set<folded_fate::name>> tries;
+        std::map<guid, std::size_t> sides;
+        for (auto const* const side : {&trunk, &branch})
+            for (auto const& d : side->replication().deliveries.all()) tries[d.id].insert(d.order()), ++sides[d.id];
+        for (auto const& [id, names] : tries) {
+            if (names.size() == 1 && sides[id] == 2) continue;
+            if (auto const first = all.find(*names.begin()); first != all.end()) first->second.gone = false;
+            if (auto const second = all.find(*names.rbegin()); names.size() == 2 && second != all.end()) second->second.gone = true;
+        }
     }
     static std::string follow(format::mailbox_fold const& fold, mailbox_state const& trunk, std::map<folded_fate::name, folded_fate>& all) {
         for (auto const& f : fold.messages) {

@@ -90,6 +90,7 @@ private:
         bool const same_uid = m.uid != 0 && m.uid == a.uid;
         switch (a.what) {
             case attempt::kind::append:
+                if (a.delivery != 0 && !a.effective) return;  // it had been delivered before
                 says(a.effective, "nothing was appended");
                 says(!m.there, "it was there already");
                 m = {true, a.uid, all_registers, a.flags, a.at.modseq()};

@@ -41,6 +41,8 @@ struct attempt {
     guid message;
     uid_t uid = 0;                       ///< under which it was addressed, or which it was given
     std::uint32_t part = 0;              ///< of an append: as the how-manieth of its transaction
+    std::uint64_t delivery = 0;          ///< of an append: attempts with the same one are the same mail; 0: none
+    bool lost_a_disk = false;            ///< while it was pending: what its master counted there is gone
     std::uint32_t flags = 0;             ///< one bit for each register: the flags, then two keywords
     bool conditional = false, stored = false;
     fate what_became = fate::pending;
@@ -75,6 +77,7 @@ public:
     attempt& begin(attempt a) {
         a.number = attempts_.size();
         by_message_[a.message].push_back(a.number);
+        if (a.delivery != 0) by_delivery_[a.delivery].push_back(a.message);
         attempts_.push_back(std::move(a));
         return attempts_.back();
     }
@@ -110,6 +113,13 @@ public:
             if (a.what_became == fate::acknowledged && a.stored)
                 require(contains(history, a.at), "R11", "attempt {} on node {}, acknowledged as stored at {}, is not in the store", a.number, a.node, text_of(a.at));
     }
+    /// Its disk is gone, and an older one took its place: what was stored there may be lost unless another node holds it.
+    void lost_its_disk(std::uint32_t node) {
+        for (auto& a : attempts_) {
+            if (a.what_became == fate::acknowledged && a.holders.contains(node)) a.stored = false;
+            if (a.what_became == fate::pending) a.lost_a_disk = true;
+        }
+    }
     /// At the end, against the state that all have. `clocks_agree`: they were close enough to say who wins of two changes in different epochs.
     void check(mailbox_state const& s, bool clocks_agree, bool own_disks) const {
         std::map<guid, std::pair<uid_t, std::uint32_t>> live;
@@ -120,6 +130,7 @@ public:
         });
         auto const history = s.stream().history();
         for (auto const& a : attempts_) check_one(a, live, history);
+        check_deliveries(live);
         for (auto const& [message, found] : live) {
             auto const it = by_message_.find(message);
             require(it != by_message_.end(), "R3", "UID {} is a message that nobody appended", found.first);
@@ -137,15 +148,26 @@ private:
         auto const told = [&] { return fmt::format("attempt {} on node {}, acknowledged {} at {}", a.number, a.node, a.stored ? "on disk" : "in memory", text_of(a.at)); };
         require(contains(history, a.at), "R5", "{}: its position is lost", told());
         if (a.what == attempt::kind::append) {
-            auto const& all = by_message_.at(a.message);
-            bool const expunged = std::any_of(all.begin(), all.end(), [&](std::size_t n) {
-                return attempts_[n].what == attempt::kind::expunge && attempts_[n].may_have_happened();
-            });
-            require(expunged || live.contains(a.message), "R5", "{}: the message is lost", told());
+            bool there = may_be_expunged(a.message) || live.contains(a.message);
+            if (a.delivery != 0)
+                for (auto const& same : by_delivery_.at(a.delivery)) there = there || may_be_expunged(same) || live.contains(same);
+            require(there, "R5", "{}: the message is lost", told());
         }
         if (a.what == attempt::kind::expunge && a.effective) require(!live.contains(a.message), "R6", "{}: the message is there again", told());
     }
 
+    bool may_be_expunged(guid const& message) const {
+        auto const& all = by_message_.at(message);
+        return std::any_of(all.begin(), all.end(), [&](std::size_t n) {
+            return attempts_[n].what == attempt::kind::expunge && attempts_[n].may_have_happened();
+        });
+    }
+    void check_deliveries(live_map const& live) const {
+        for (auto const& [delivery, messages] : by_delivery_) {
+            auto const there = std::count_if(messages.begin(), messages.end(), [&](guid const& m) { return live.contains(m); });
+            require(there <= 1, "R10", "delivery {} is there {} times", delivery, there);
+        }
+    }
     // Each flag has a value that some change gave it which no later one, made in the knowledge of it, replaced.
     void check_registers(std::vector<std::size_t> const& all, uid_t uid, std::uint32_t found, bool clocks_agree) const {
         for (std::uint32_t bit = 0; bit < register_count; ++bit) {
@@ -182,6 +204,7 @@ private:
 
     std::deque<attempt> attempts_;
     std::map<guid, std::vector<std::size_t>> by_message_;
+    std::map<std::uint64_t, std::vector<guid>> by_delivery_;
 };
 
 }  // namespace mailfs::sim

@@ -6,6 +6,7 @@
 #include <mailfs/fs/power_cut.hpp>
 #include <mailfs/host/sim_host.hpp>
 #include <mailfs/replication/arbiter.hpp>
+#include <mailfs/replication/member_options.hpp>
 #include <mailfs/transport/sim_network.hpp>
 #include <mailfs/transport/sim_process.hpp>
 #include <mailfs/types/guid.hpp>
@@ -33,6 +34,8 @@ struct node_parts {
     std::size_t copies_in_memory = 2, copies_on_disk = 2;
     tuning tuned{};
     shared_store arbiter{};    ///< where there is a store that all reach
+    std::uint16_t version_min = 1, version_max = 1;
+    disk_history disk = disk_history::whole;
     std::function<bool()> may_create{};  ///< whether this one makes the mailbox, which is nowhere yet
 };
 
@@ -89,6 +92,10 @@ public:
         fs_.reset();
         process_.reset();
     }
+    /// All that is on its disk, as a process that reads it now finds it.
+    memory_fs backup() const { return disk_.after(power_cut::keep_all, 0); }
+    /// In the place of the one it had; no process runs.
+    void put_disk(memory_fs const& found) { disk_ = faulty_fs<>(found); }
     /// The machine goes down.
     void cut_power(power_cut how, std::uint64_t seed) {
         network_.vanish(number_);

@@ -23,6 +23,7 @@
 #include <map>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 using namespace mailfs::sim;
@@ -95,14 +96,20 @@ void print_failure(campaign_options const& o, failure const& f) {
     mailfs::detail::planted() = {};
 }
 
-// False: some row was hit less often than was asked for.
+// False: some row or fault came less often than was asked for.
 bool rows_are_hit(options const& o, campaign_result const& r) {
+    auto const wanted = o.row_hits_min;
     bool all = true;
-    for (std::size_t i = 0; i < r.reached.size(); ++i)
-        if (r.reached[i] < o.row_hits_min) {
-            fmt::print("row {} was hit {} times, which is less than {}\n", reached_names[i], r.reached[i], o.row_hits_min);
+    auto const look = [&](std::string_view what, auto const& names, auto const& counts) {
+        for (std::size_t i = 0; i < counts.size(); ++i) {
+            if (counts[i] >= wanted) continue;
+            fmt::print("{} {} came {} times, which is less than {}\n", what, names[i], counts[i], wanted);
             all = false;
         }
+    };
+    look("the row", reached_names, r.reached);
+    look("the deed", deed_names, r.sums.deeds);
+    look("the power cut", power_cut_names, r.sums.power_cuts);
     return all;
 }
 
@@ -188,7 +195,7 @@ int main(int argc, char** argv) {
         ->transform(CLI::CheckedTransformer(stores));
     app.add_option("--jobs", o.campaign.jobs, "Threads")->check(CLI::Range(1U, 64U))->capture_default_str();
     app.add_option("--violations", o.campaign.violations_max, "Go on until so many were found")->capture_default_str();
-    app.add_option("--rows", o.row_hits_min, "Fail when a row of the protocol's tables is hit less often")->capture_default_str();
+    app.add_option("--rows", o.row_hits_min, "Fail when a row of the protocol's tables, or a kind of fault, comes less often")->capture_default_str();
     app.add_flag("--mutants", o.mutants, "Plant each known error in turn");
     app.add_option("--mutant", o.mutant_names, "Plant this one, and show how it is found; or each of several");
     app.add_flag("--found", o.found, "Replay the schedules that found errors once");

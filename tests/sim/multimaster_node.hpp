@@ -81,11 +81,15 @@ private:
             if (n != parts.number) o.peers.push_back({n, n});
         o.copies_in_memory = parts.copies_in_memory;
         o.copies_on_disk = parts.copies_on_disk;
+        o.disk = parts.disk;
+        o.version_min = parts.version_min;
+        o.version_max = parts.version_max;
         o.use_ms = parts.tuned.use_ms;
         o.use_min = parts.tuned.use_min;
         o.quiet_ms = parts.tuned.quiet_ms;
         o.call_ms = parts.tuned.call_ms;
         o.ring_size = parts.tuned.ring_size;
+        o.unflushed_max = parts.tuned.unflushed_max;
         return o;
     }
     asio::awaitable<bool> open() {

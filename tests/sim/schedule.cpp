@@ -16,7 +16,7 @@ std::string as_test(schedule const& s, std::string_view violation) {
     if (s.clock_offset_ms != 0) fmt::format_to(at, "    s.clock_offset_ms = {};\n", s.clock_offset_ms);
     if (s.clock_drift_ppm != 0) fmt::format_to(at, "    s.clock_drift_ppm = {};\n", s.clock_drift_ppm);
     if (auto const& t = s.tuned; t != tuning())
-        fmt::format_to(at, "    s.tuned = {{{}, {}, {}, {}, {}}};\n", t.use_ms, t.use_min, t.quiet_ms, t.call_ms, t.ring_size);
+        fmt::format_to(at, "    s.tuned = {{{}, {}, {}, {}, {}, {}}};\n", t.use_ms, t.use_min, t.quiet_ms, t.call_ms, t.ring_size, t.unflushed_max);
     if (s.store != storage::own) {
         fmt::format_to(at, "    s.store = storage::{};\n", s.store == storage::strict ? "strict" : "shared");
         fmt::format_to(at, "    s.ids_reserved = {};\n    s.unflushed_max = {};\n    s.files_max = {};\n    s.late_ms = {};\n", s.ids_reserved, s.unflushed_max, s.files_max, s.late_ms);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace mailfs::sim {
@@ -19,6 +20,7 @@ enum class deed : std::uint8_t {
     // clients
     append,
     append_stored,
+    deliver,  ///< one mail to two nodes, by a deliverer who has not heard from the first
     add_flag,
     remove_flag,
     replace_flags,
@@ -37,6 +39,8 @@ enum class deed : std::uint8_t {
     flap,
     break_links,
     stall,
+    clog,         ///< the links of a node, one after another; they are freed in another order
+    heals_late,   ///< a node comes back from a split, and one link a while later
     slow_way,
     // processes
     crash,
@@ -45,6 +49,9 @@ enum class deed : std::uint8_t {
     power_cut,
     pause,
     long_pause,
+    sleep,        ///< all nodes, up to a day
+    newer_node,   ///< it knows the next version of the protocol, too
+    other_version, ///< it knows that one alone
     // clocks
     clock_jump,
     clock_stands,
@@ -52,7 +59,9 @@ enum class deed : std::uint8_t {
     disk_full,
     sync_fails,
     append_fails,
+    answer_lost,  ///< of a create, append or sync that was done
     slow_disk,
+    old_disk,     ///< restored from a backup
     // a store that all reach
     store_cut,    ///< the node does not reach it
     store_late,   ///< create() fails, and takes effect later, or has taken effect
@@ -61,10 +70,11 @@ enum class deed : std::uint8_t {
 };
 inline constexpr std::size_t deed_count = static_cast<std::size_t>(deed::count);
 inline constexpr std::array<std::string_view, deed_count> deed_names{
-    "append",      "append_stored", "add_flag", "remove_flag", "replace_flags", "add_keyword",   "remove_keyword", "conditional",
-    "expunge",     "expunge_stored", "set_metadata", "append_many", "look",    "cut",         "cut_one_way",   "isolate",       "flap",           "break_links",
-    "stall",       "slow_way",      "crash",    "crash_in_step", "crash_in_call", "power_cut",   "pause",          "long_pause",
-    "clock_jump",  "clock_stands",  "disk_full", "sync_fails", "append_fails",  "slow_disk",
+    "append",     "append_stored",  "deliver",      "add_flag",     "remove_flag", "replace_flags", "add_keyword", "remove_keyword", "conditional", "expunge",
+    "expunge_stored", "set_metadata", "append_many", "look",       "cut",         "cut_one_way",   "isolate",     "flap",           "break_links", "stall",
+    "clog",       "heals_late",     "slow_way",     "crash",       "crash_in_step", "crash_in_call", "power_cut",    "pause",       "long_pause",
+    "sleep",      "newer_node",     "other_version", "clock_jump", "clock_stands",  "disk_full",   "sync_fails",     "append_fails", "answer_lost",
+    "slow_disk",  "old_disk",
     "store_cut",   "store_late",    "store_lags",
 };
 static_assert(!deed_names.back().empty());
@@ -97,6 +107,7 @@ struct tuning {
     std::uint32_t quiet_ms = 1000;
     std::uint32_t call_ms = 5000;
     std::uint32_t ring_size = 256U << 10;
+    std::uint32_t unflushed_max = 1U << 20;
     friend bool operator==(tuning const&, tuning const&) = default;
 };
 
@@ -147,6 +158,7 @@ public:
         auto const faults = one_in(8) || faults_.empty() ? 0 : 1 + pick(size_.faults * 2);
         for (std::uint32_t i = 0; i < faults; ++i) add_fault();
         std::stable_sort(s.choices.begin(), s.choices.end(), [](choice const& a, choice const& b) { return a.at_ms < b.at_ms; });
+        wait_for_sleepers();
         return std::move(s);
     }
 
@@ -190,6 +202,16 @@ private:
         if (one_in(2)) t.quiet_ms = 100 + pick(400);
         if (one_in(4)) t.call_ms = 1000;
         if (one_in(2)) t.ring_size = 500 + pick(8000);
+        if (one_in(2)) t.unflushed_max = pick(1000);
+    }
+    // What comes behind a sleep comes when it is over.
+    void wait_for_sleepers() {
+        std::uint32_t slept = 0;
+        for (auto& c : made_.choices) {
+            c.at_ms += slept;
+            if (c.what == deed::sleep) slept += c.time_ms;
+        }
+        made_.length_ms += slept;
     }
     std::uint32_t node() { return busy_node_ != 0 && !one_in(4) ? busy_node_ : 1 + pick(made_.nodes); }
     std::uint32_t moment() {
@@ -215,6 +237,10 @@ private:
         c.arg = word();
         c.time_ms = 1 + pick(fault_ms_ * 2);
         if (c.what == deed::long_pause) c.time_ms = 1000 + pick(60'000);
+        if (c.what == deed::sleep || c.what == deed::old_disk) {
+            if (std::exchange(c.what == deed::sleep ? sleeps_ : restores_, true)) return;
+        }
+        if (c.what == deed::sleep) c.time_ms = 1000 + pick(one_in(2) ? 86'400'000 : 600'000);
         made_.choices.push_back(c);
     }
 
@@ -223,7 +249,7 @@ private:
     schedule made_;
     std::vector<deed> operations_, faults_;
     std::uint32_t busy_node_ = 0, burst_ms_ = 0, fault_ms_ = 0;
-    bool in_bursts_ = false;
+    bool in_bursts_ = false, sleeps_ = false, restores_ = false;
 };
 
 }  // namespace detail

@@ -145,7 +145,13 @@ public:
     }
 
 private:
+    struct versions {
+        std::uint16_t min = 1, max = 1;
+        friend bool operator==(versions const&, versions const&) = default;
+    };
     struct seen_node {
+        struct versions versions;
+        disk_history disk = disk_history::whole;  // said at its next start
         std::uint64_t life = 0;
         bool shows = false;
         position at;
@@ -209,10 +215,11 @@ private:
     }
     void check_all() {
         auto const& truth = machines_[0]->node()->state();
-        bool const clocks_agree = schedule_.clock_offset_ms <= 2000 && result_.deeds[std::size_t(deed::clock_jump)] == 0 &&
+        bool const slept = result_.deeds[std::size_t(deed::sleep)] > 0 && schedule_.clock_drift_ppm > 0;
+        bool const clocks_agree = schedule_.clock_offset_ms <= 2000 && !slept && result_.deeds[std::size_t(deed::clock_jump)] == 0 &&
                                   result_.deeds[std::size_t(deed::clock_stands)] == 0;
         ledger_.check(truth, clocks_agree, has_own_disks());
-        if (has_own_disks()) history::check(ledger_.all());
+        if (has_own_disks() && result_.deeds[std::size_t(deed::sleep)] == 0) history::check(ledger_.all());
         check_uids_stay(truth);
         for (auto& s : seen_)
             if (s.session) s.session->look(), s.session->check(truth);
@@ -228,7 +235,7 @@ private:
         std::map<guid, uid_t> now;
         truth.for_each(1, uid_max, [&](std::size_t row) { now[truth.rows().id[row]] = truth.rows().uid[row]; });
         for (auto const& a : ledger_.all()) {
-            if (a.what != attempt::kind::append || a.steady.empty() || a.holders.size() < 2) continue;
+            if (a.what != attempt::kind::append || a.steady.empty() || a.holders.size() < 2 || a.uid == 0) continue;
             auto const it = now.find(a.message);
             require(it == now.end() || it->second == a.uid, "R8", "attempt {} on node {} was given UID {}, and no link failed, but it is UID {} now", a.number,
                     a.node, a.uid, it == now.end() ? 0 : it->second);
@@ -299,6 +306,7 @@ private:
         }
         auto& node = *m.node();
         ledger_.came_back(m.number(), node.state());
+        seen.disk = disk_history::whole;
         seen.watcher.emplace(node.make_view());
         seen.messages.begin(m.number(), *seen.watcher, names_);
         seen.session.emplace(m.number(), client_kind::plain, false);
@@ -371,6 +379,9 @@ private:
         parts.copies_on_disk = schedule_.copies_on_disk;
         parts.tuned = schedule_.tuned;
         parts.arbiter = arbiter_of(schedule_);
+        parts.version_min = seen_[m.number() - 1].versions.min;
+        parts.version_max = seen_[m.number() - 1].versions.max;
+        parts.disk = seen_[m.number() - 1].disk;
         parts.may_create = [this, number = m.number()] { return number == 1 && began_ == 0; };
         auto const life = m.lives() + 1;
         m.start(std::move(parts), [this, number = m.number(), life] {
@@ -379,6 +390,7 @@ private:
                 if (seen_[number - 1].died == life) bury(*machines_[number - 1]);
             });
         });
+        if (!stopped_ && world_.now() < asleep_until_) pause(m, (asleep_until_ - world_.now()) / ms + pick(1000));
         tell(m.number(), "starts");
     }
     static shared_store arbiter_of(schedule const& s) {
@@ -484,6 +496,11 @@ private:
                 return true;
             case deed::break_links: return network_.break_connections(c.node, c.other) > 0;
             case deed::stall: return network_.stall_connections(c.node, c.other, c.time_ms * ms / 2, c.time_ms * ms) > 0;
+            case deed::clog: return clog(c);
+            case deed::heals_late:
+                for (std::uint32_t n = 1; n <= schedule_.nodes; ++n)
+                    if (n != c.node) cut(c.node, n, true, n == c.other ? 3 * std::uint64_t{c.time_ms} : c.time_ms);
+                return true;
             case deed::slow_way:
                 network_.set_delay(c.node, c.other, 100, 1000 + c.arg % 200'000);
                 undo_after(c.time_ms, [this, c] { network_.set_delay(c.node, c.other, 50, 500); });
@@ -506,6 +523,9 @@ private:
                 return true;
             case deed::pause:
             case deed::long_pause: return pause(m, c.time_ms);
+            case deed::sleep: return sleep_all(c);
+            case deed::newer_node: return speak(c, 1, 2);
+            case deed::other_version: return speak(c, 2, 2);
             case deed::clock_jump: {
                 note_clocks();
                 auto clock = m.clock();
@@ -536,6 +556,13 @@ private:
                 else if (c.arg % 2 == 0) m.faults().fail(fs_verb::append, 1 + c.arg % 8);
                 else m.faults().tear(1 + c.arg % 8, c.arg / 8 % 200, errc::io);
                 return true;
+            case deed::answer_lost: {
+                if (!m.is_up()) return false;
+                constexpr std::array verbs{fs_verb::create, fs_verb::append, fs_verb::sync};
+                m.faults().lose_answer(verbs[c.arg % verbs.size()], 1 + c.arg / 4 % 4);
+                return true;
+            }
+            case deed::old_disk: return restore_later(c);
             case deed::slow_disk:
                 m.pace->sync_max = 1000 + c.arg % 300'000;
                 m.pace->append_max = c.arg % 20'000;
@@ -569,17 +596,75 @@ private:
         });
         return true;
     }
-    bool pause(machine<Node>& m, std::uint64_t time_ms) {
-        if (!m.is_up() || m.process().paused()) return false;
-        m.process().pause();
-        undo_after(time_ms, [weak = m.process().weak_from_this()] {
-            if (auto const p = weak.lock()) p->go_on();
+    bool clog(choice const& c) {
+        std::uint32_t any = 0;
+        for (std::uint32_t n = 1; n <= schedule_.nodes; ++n) {
+            if (n == c.node) continue;
+            auto const begin = std::uint64_t{any++} * c.time_ms / schedule_.nodes;
+            world_.after(begin * ms, [this, c, n] {
+                if (stopped_) return;
+                network_.stall_connections(c.node, n, c.time_ms * ms / 4, c.time_ms * ms);
+                network_.stall_connections(n, c.node, c.time_ms * ms / 4, c.time_ms * ms);
+            });
+        }
+        return true;
+    }
+    bool sleep_all(choice const& c) {
+        auto const time_ms = c.time_ms - c.time_ms / 1000;
+        asleep_until_ = world_.now() + time_ms * ms;
+        bool any = false;
+        for (auto& m : machines_) any = pause(*m, time_ms + pick(1000)) || any;
+        return any;
+    }
+    // Started again with that; and again with what all know.
+    bool speak(choice const& c, std::uint16_t min, std::uint16_t max) {
+        auto& v = seen_[c.node - 1].versions;
+        if (!at(c.node).is_up() || v != versions{}) return false;
+        v = {min, max};
+        crash(c.node, false, 0);
+        start_later(c.node, 1 + c.arg % 100);
+        undo_after(c.time_ms + 200, [this, n = c.node] {
+            seen_[n - 1].versions = {};
+            crash(n, false, 0);
+            if (!stopped_) start(at(n));
         });
         return true;
     }
+    // A backup is taken now, and the disk breaks later.
+    bool restore_later(choice const& c) {
+        auto& m = at(c.node);
+        if (store_ || !m.is_up()) return false;
+        auto backup = std::make_shared<memory_fs>(m.backup());
+        world_.after(c.time_ms * ms, [this, c, backup] {
+            if (stopped_) return;
+            crash(c.node, false, 0);
+            at(c.node).put_disk(*backup);
+            seen_[c.node - 1].disk = c.arg % 3 == 0 ? disk_history::forgotten : disk_history::restored;
+            ledger_.lost_its_disk(c.node);
+            start(at(c.node));
+            ++result_.deeds[static_cast<std::size_t>(deed::old_disk)];
+        });
+        return false;  // it is counted when it happens
+    }
+    bool pause(machine<Node>& m, std::uint64_t time_ms) {
+        if (!m.is_up() || m.process().paused()) return false;
+        m.process().pause();
+        wake_after(time_ms, m.process().weak_from_this());
+        return true;
+    }
+    // Not before the others, where all sleep.
+    void wake_after(std::uint64_t time_ms, std::weak_ptr<sim_process> process) {
+        undo_after(time_ms, [this, process] {
+            auto const p = process.lock();
+            if (!p) return;
+            if (stopped_ || world_.now() >= asleep_until_) p->go_on();
+            else wake_after((asleep_until_ - world_.now()) / ms + pick(1000), process);
+        });
+    }
     void restart_when_dead(choice const& c) {
         auto const life = at(c.node).lives();
-        world_.after(c.time_ms * ms, [this, c, life] {
+        auto const asleep = asleep_until_ > world_.now() ? asleep_until_ - world_.now() : 0;
+        world_.after(std::max(c.time_ms * ms, asleep), [this, c, life] {
             if (at(c.node).lives() != life) return;
             if (at(c.node).is_up()) restart_when_dead(c);
             else start(at(c.node));
@@ -614,6 +699,13 @@ private:
             propose_appends(m, 100 + c.arg % 100, false, c.arg);
             return true;
         }
+        if (c.what == deed::deliver) {
+            auto& second = at(c.node + 1 + c.arg / 256 % (schedule_.nodes - 1));
+            auto const delivery = ++deliveries_;
+            propose_append(m, c.arg % 2 == 0, c.arg, delivery);
+            if (second.shows() && !second.process().paused()) propose_append(second, c.arg % 4 < 2, c.arg, delivery);
+            return true;
+        }
         if (c.what == deed::set_metadata) {
             propose_metadata(m, c.arg);
             return true;
@@ -629,8 +721,8 @@ private:
         t.metadata(arg % 2 == 0 ? "/private/comment" : "/shared/comment", arg / 2 % 4 == 0 ? std::nullopt : std::optional<std::string_view>(value));
         propose(m, std::move(a), t);
     }
-    void propose_append(machine<Node>& m, bool stored, std::uint32_t arg) { propose_appends(m, 1, stored, arg); }
-    void propose_appends(machine<Node>& m, std::uint32_t count, bool stored, std::uint32_t arg) {
+    void propose_append(machine<Node>& m, bool stored, std::uint32_t arg, std::uint64_t delivery = 0) { propose_appends(m, 1, stored, arg, delivery); }
+    void propose_appends(machine<Node>& m, std::uint32_t count, bool stored, std::uint32_t arg, std::uint64_t delivery = 0) {
         format::mailbox_transaction t;
         std::vector<std::size_t> numbers;
         for (std::uint32_t part = 0; part < count; ++part) {
@@ -640,7 +732,9 @@ private:
             a.part = part;
             a.flags = arg & static_cast<std::uint32_t>(all_flags) & (arg >> 8);
             a.stored = stored;
+            a.delivery = delivery;
             message_entry entry;
+            if (delivery != 0) entry.delivery = guid::from_words(0x6465'6c69'7665'72, delivery);
             entry.id = a.message;
             entry.size = arg % 1000;
             entry.received_ms = sim_clock::world_began_ms;
@@ -725,7 +819,7 @@ private:
         try {
             outcome.emplace(co_await node->propose(std::move(bytes), wanted));
         } catch (error const& e) {
-            if (e.code() == errc::busy) came = fate::refused;
+            if (e.code() == errc::busy || e.code() == errc::no_space) came = fate::refused;
         }
         for (auto const number : numbers) {
             auto& a = self->ledger_[number];
@@ -764,6 +858,7 @@ private:
         // Fewer than were asked for, though none can have lost it since: it was promised to be on the disks of those.
         auto const lost = std::count_if(machines_.begin(), machines_.end(), [](auto const& m) { return !m->is_up() || m->lives() > 1; });
         if (a.holders.size() + static_cast<std::size_t>(lost) < schedule_.copies_in_memory || schedule_.store == storage::strict) a.stored = true;
+        if (a.lost_a_disk) a.stored = false;  // as lost_its_disk()
         finish(a, fate::acknowledged);
     }
 
@@ -772,7 +867,7 @@ private:
     sim_world world_;
     sim_network network_;
     mailfs::detail::seeded_random chance_;
-    sim_time began_ = 0;
+    sim_time began_ = 0, asleep_until_ = 0;
     bool stopped_ = false;  // the faults
     std::shared_ptr<sim_store> store_;
     bool faulty_ = false, links_failed_ = false;
@@ -788,7 +883,7 @@ private:
     positions positions_;
     uid_names names_;
     ledger ledger_;
-    std::uint64_t messages_ = 0, undos_ = 0;
+    std::uint64_t messages_ = 0, undos_ = 0, deliveries_ = 0;
     std::map<std::uint64_t, std::function<void()>> undo_;
     run_result result_;
     std::vector<std::unique_ptr<machine<Node>>> machines_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mailfs/format/byte_reader.hpp>
+#include <mailfs/format/delivery_codec.hpp>
 #include <mailfs/format/endian.hpp>
 #include <mailfs/format/flag_register.hpp>
 #include <mailfs/format/log_record.hpp>
@@ -48,7 +49,7 @@ struct mailbox_fold_header {
     le32 message_count;
     le32 vanished_count;
     le32 metadata_count;
-    le32 reserved;
+    le32 delivery_count;
 };
 struct folded_message_layout {
     le32 uid;    // from now on; 0: it is gone
@@ -120,6 +121,7 @@ struct mailbox_fold {
     std::vector<folded_message> messages;
     std::vector<uid_range> vanished;  ///< UIDs that stand for nothing, of which some client may not know; ascending
     std::vector<folded_metadata> metadata;
+    std::vector<known_delivery> deliveries;  ///< that the branch knows of, ascending by id
 };
 
 namespace detail {
@@ -222,6 +224,7 @@ inline std::vector<std::byte> encode_mailbox_fold(mailbox_fold const& f) {
     h.message_count = count(f.messages);
     h.vanished_count = count(f.vanished);
     h.metadata_count = count(f.metadata);
+    h.delivery_count = count(f.deliveries);
     detail::put(out, h);
     encode_lineage(out, f.stream.past);
     for (auto const& e : f.stream.seen) detail::put(out, seen_record{e.origin.node, 0, e.origin.incarnation, e.counter});
@@ -230,6 +233,7 @@ inline std::vector<std::byte> encode_mailbox_fold(mailbox_fold const& f) {
     for (auto const& m : f.messages) detail::put_message(out, m);
     for (auto const& r : f.vanished) detail::put(out, folded_range_layout{r.first, r.last});
     for (auto const& m : f.metadata) detail::put_metadata(out, m);
+    encode_deliveries(out, f.deliveries);
     out.resize((out.size() + 7) & ~std::size_t{7});
     return out;
 }
@@ -266,6 +270,7 @@ inline std::optional<mailbox_fold> decode_mailbox_fold(bytes_view payload) {
             f.vanished.push_back({r.first, r.last});
         }
     for (std::uint32_t i = 0; i < h.metadata_count && in.good(); ++i) f.metadata.push_back(detail::take_metadata(in));
+    if (in.good()) f.deliveries = decode_deliveries(in, h.delivery_count);
     if (!in.good() || in.rest().size() >= 8) return std::nullopt;
     return f;
 }

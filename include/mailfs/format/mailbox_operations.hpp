@@ -31,6 +31,7 @@ struct message_entry {
     std::uint64_t received_ms = 0;    ///< INTERNALDATE, milliseconds since 1970; the index keeps whole seconds
     flag flags = flag::none;
     std::vector<std::string> keywords;
+    std::optional<guid> delivery{};   ///< the deliverer's name for it, the same at each try: a mailbox that nodes share takes it once
 };
 
 enum class flag_mode : std::uint8_t { add, remove, replace };
@@ -63,8 +64,8 @@ struct append_operation {
     le32 size;
     le32 flags;
     le16 keyword_count;  // names follow: le16 length, bytes
-    le16 reserved;
-    le32 reserved2;
+    le16 has_delivery;   // 1: behind them, from the next multiple of 8 on, 16 bytes delivery id
+    le32 reserved;
 };
 struct flags_operation {
     operation_header head;
@@ -126,7 +127,14 @@ public:
         op.size = m.size;
         op.flags = static_cast<std::uint32_t>(m.flags);
         op.keyword_count = static_cast<std::uint16_t>(m.keywords.size());
-        return finish(begin(mailbox_operation::append, op), m.keywords);
+        op.has_delivery = m.delivery ? 1 : 0;
+        auto const at = begin(mailbox_operation::append, op);
+        finish(at, m.keywords);
+        if (!m.delivery) return *this;
+        std::uint8_t id[16];
+        put_guid(id, *m.delivery);
+        put(std::as_bytes(std::span(id)));
+        return finish(at, {});
     }
     mailbox_transaction& change_flags(uid_set const& uids, flag_change const& c) {
         flags_operation op;
@@ -243,6 +251,23 @@ void for_each_range(bytes_view& rest, std::uint32_t count, F&& f) {
         f(uid_t{r.first}, uid_t{r.last});
         done = r.last;
     }
+}
+
+/// The delivery id of an append, if it has one.
+inline std::optional<guid> delivery_of(operation_view<append_operation> const& v) noexcept {
+    if (v.op.has_delivery != 1) return std::nullopt;
+    auto rest = v.rest;
+    for (std::uint32_t n = 0; n < v.op.keyword_count; ++n) {
+        if (rest.size() < sizeof(le16)) return std::nullopt;
+        auto const size = sizeof(le16) + load<le16>(rest);
+        if (size > rest.size()) return std::nullopt;
+        rest = rest.subspan(size);
+    }
+    auto const begin = (v.rest.size() - rest.size() + 7) & ~std::size_t{7};
+    if (begin + 16 > v.rest.size()) return std::nullopt;
+    std::uint8_t id[16];
+    std::memcpy(id, v.rest.data() + begin, sizeof id);
+    return get_guid(id);
 }
 
 /// `count` names from the front of `rest`; names that are empty or too long are left out.

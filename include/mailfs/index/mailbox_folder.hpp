@@ -110,6 +110,7 @@ public:
         if (!can_fold()) return {};
         head();
         name_keywords();
+        match_deliveries();
         pair_messages();
         std::stable_sort(out_.messages.begin(), out_.messages.end(), [](auto const& a, auto const& b) {
             return (a.from == 0) != (b.from == 0) ? b.from == 0 : a.from < b.from;
@@ -156,6 +157,32 @@ private:
         // A side that never had what the other has settled was away too long: the cut stands for each change that was forgotten.
         if (!contains(theirs.history(), a.settled) && a.settled != position{}) trunk_floor_.stamp = a.cut;
         if (!contains(trunk_.stream().history(), b.settled) && b.settled != position{}) branch_floor_.stamp = b.cut;
+    }
+
+    // --- deliveries ----------------------------------------------------------------------------------------------
+    // One that was made on both sides is the message with the lower dot; the other goes. Who knows another message of that delivery, or
+    // none, may have seen the transaction, passed over or given up: it expunged nothing.
+    void match_deliveries() {
+        auto const& mine = trunk_.replication().deliveries;
+        auto const& theirs = branch_.replication().deliveries;
+        out_.deliveries = theirs.all();
+        for (auto const& d : mine.all())
+            if (theirs.find(d.id) == nullptr && !theirs.may_have_forgotten(d)) first_.push_back(d.order());
+        for (auto const& d : theirs.all()) {
+            auto const* const other = mine.find(d.id);
+            if (other == nullptr && !mine.may_have_forgotten(d)) first_.push_back(d.order());
+            if (other == nullptr || other->order() == d.order()) continue;
+            first_.push_back(std::min(other->order(), d.order()));
+            second_.push_back(std::max(other->order(), d.order()));
+        }
+        std::sort(first_.begin(), first_.end());
+        std::sort(second_.begin(), second_.end());
+    }
+    bool is_first(message_dot const& d) const { return std::binary_search(first_.begin(), first_.end(), order(d)); }
+    bool is_second(message_dot const& d) const {
+        if (!std::binary_search(second_.begin(), second_.end(), order(d)) || mutated(mutant::fold_keeps_both_deliveries)) return false;
+        hit(reached::fold_same_delivery);
+        return true;
     }
 
     // --- keywords ------------------------------------------------------------------------------------------------
@@ -342,7 +369,7 @@ private:
     }
     void only_here(std::size_t i) {
         auto const uid = trunk_.rows().uid[i];
-        bool const gone = has_seen(branch_, trunk_.rows().dot[i]);
+        bool const gone = (has_seen(branch_, trunk_.rows().dot[i]) && !is_first(trunk_.rows().dot[i])) || is_second(trunk_.rows().dot[i]);
         bool const stays = !gone && may_keep(uid, branch_.uid_next());
         hit_outcome(gone, stays, trunk_.replication().registers.find(uid) != nullptr);
         change(i, gone ? 0 : stays ? uid : wanted, true, gone ? folded_values{} : trunk_values(i));
@@ -351,7 +378,7 @@ private:
         auto const& rows = branch_.rows();
         auto const uid = rows.uid[j];
         auto const dot = rows.dot[j];
-        bool const gone = has_seen(trunk_, dot);
+        bool const gone = (has_seen(trunk_, dot) && !is_first(dot)) || is_second(dot);
         bool const stays = !gone && may_keep(uid, trunk_.uid_next());
         hit_outcome(gone, stays, branch_.replication().registers.find(uid) != nullptr);
         if (!stays && !mutated(mutant::vanished_below_m)) vanished_.add(uid);
@@ -458,6 +485,7 @@ private:
     register_mark branch_floor_;
     format::mailbox_fold out_;
     vanished_ranges vanished_;
+    std::vector<std::tuple<std::uint32_t, std::uint64_t, std::uint64_t, std::uint32_t>> first_, second_;  // dots, ascending
     std::vector<std::uint32_t> number_of_;  // of the branch's keywords, in the trunk from now on
     std::pair<std::uint32_t, std::uint32_t> last_sets_{0, 0};
     bool last_same_ = true;

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <mailfs/format/byte_reader.hpp>
+#include <mailfs/format/delivery_codec.hpp>
 #include <mailfs/format/endian.hpp>
 #include <mailfs/format/flag_register.hpp>
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/format/stream_codec.hpp>
 #include <mailfs/index/flag_registers.hpp>
+#include <mailfs/index/known_deliveries.hpp>
 #include <mailfs/types/bytes.hpp>
 #include <mailfs/types/flag_register.hpp>
 #include <mailfs/types/stamp.hpp>
@@ -37,6 +39,7 @@ struct mailbox_replication {
     mailfs::stamp cut;     ///< this was the greatest stamp among those
     flag_registers registers;
     mark_map metadata;     ///< of entries that are there, and of those removed
+    known_deliveries deliveries;
 
     std::uint32_t ids_left() const noexcept { return ids.first > ids.last ? 0 : ids.last - ids.first + 1; }
     /// The next id, which is given out with that; 0: none is left.
@@ -106,6 +109,10 @@ struct message_registers_layout {
 struct metadata_mark_layout {
     register_layout mark;  // what: the size of the key, which follows
 };
+struct delivery_list_layout {  // behind the marks; left out where there is none
+    le32 count;                // deliveries follow, ascending by id
+    le32 reserved;
+};
 static_assert(sizeof(mailbox_replication_header) == 32 && sizeof(message_registers_layout) == 8);
 static_assert(sizeof(metadata_mark_layout) == 32);
 
@@ -122,6 +129,9 @@ inline void encode_mailbox_replication(std::vector<std::byte>& out, mailbox_repl
         detail::put(out, metadata_mark_layout{to_layout({static_cast<std::uint32_t>(key.size()), mark})});
         out.insert(out.end(), as_bytes(key).begin(), as_bytes(key).end());
     }
+    if (r.deliveries.empty()) return;
+    detail::put(out, delivery_list_layout{static_cast<std::uint32_t>(r.deliveries.all().size()), 0});
+    encode_deliveries(out, r.deliveries.all());
 }
 
 /// Nothing when it is not what a state that stands at `end` wrote, with so many keywords and this UIDNEXT.
@@ -149,6 +159,11 @@ inline std::optional<mailbox_replication> decode_mailbox_replication(bytes_view 
         std::string key(in.text(mark.what));
         sound = in.good() && !key.empty() && mark.mark.at <= end && (r.metadata.empty() || r.metadata.rbegin()->first < key);
         if (sound) r.metadata.emplace_hint(r.metadata.end(), std::move(key), mark.mark);
+    }
+    if (sound && in.good() && !in.rest().empty()) {
+        auto const list = in.take<delivery_list_layout>();
+        for (auto const& d : decode_deliveries(in, list.count)) r.deliveries.add(d);
+        sound = in.good() && list.count > 0;
     }
     if (!sound || !in.good() || !in.rest().empty()) return std::nullopt;
     return r;

@@ -16,6 +16,7 @@
 #include <mailfs/index/vanished_list.hpp>
 #include <mailfs/log/state_machine.hpp>
 #include <mailfs/replication/detail/fold_witness.hpp>
+#include <mailfs/types/durability.hpp>
 #include <mailfs/types/flags.hpp>
 #include <mailfs/types/uid_set.hpp>
 
@@ -44,7 +45,10 @@ struct mailbox_outcome {
     uid_set changed;             ///< messages whose flags or keywords are different now
     uid_set modified;            ///< left alone, for their MODSEQ was above UNCHANGEDSINCE
     uid_set expunged;
+    std::uint32_t delivered_before = 0;  ///< of those proposed: their delivery ids are known. first_uid is that of the last of them,
+                                         ///< 0 if it has been expunged, where nothing was appended
     bool keywords_refused = false;  ///< some were new, and the mailbox has keyword_table::names_max already
+    copies_held held{};             ///< the level that was reached
 };
 
 /// Exact, and part of the state: a fold of the same stream, so that nothing can drift.
@@ -194,6 +198,15 @@ public:
             return true;
         });
         return wanted;
+    }
+    /// More than expunges are in it.
+    static bool wants_room(bytes_view operations) {
+        bool wants = false;
+        format::for_each_operation(operations, [&](std::uint16_t kind, std::uint16_t, bytes_view) {
+            wants = kind != std::uint16_t(format::mailbox_operation::expunge);
+            return !wants;
+        });
+        return wants;
     }
     /// What a transaction appended, as far as it is still there: for a node that was given the state, not the stream. O(messages).
     outcome recall(mailfs::dot const& d) const;
@@ -378,6 +391,7 @@ private:
         shared_.ids = fold->ids;
         shared_.settled = fold->settled;
         shared_.cut = fold->cut;
+        for (auto const& d : fold->deliveries) shared_.deliveries.add(d);
         vanished_.join(fold->vanished, stream_.at.modseq(), fold->vanished_floor);
         join_messages(fold->messages);
         join_metadata(fold->metadata);
@@ -484,6 +498,8 @@ private:
     void append_message(format::record_view const& record, bytes_view bytes, std::uint32_t part, outcome* out) {
         auto const v = format::view_operation<format::append_operation>(bytes);
         if (!v) return;
+        auto const delivery = stream_.replicated() ? format::delivery_of(*v) : std::nullopt;
+        if (auto const* const known = delivery ? shared_.deliveries.find(*delivery) : nullptr) return tell_delivered({known->dot.origin.node, known->part, known->dot.origin.incarnation, known->dot.counter}, out);
         auto const uid = take_uid();
         if (uid == 0) return;
         mailbox_row r;
@@ -497,9 +513,21 @@ private:
         r.id = format::get_guid(v->op.id);
         r.where = {v->op.file, v->op.offset};
         r.dot = {record.header.node, part, record.header.incarnation, record.header.counter};
+        if (delivery) shared_.deliveries.add({*delivery, record.stamp(), record.dot(), part});
         rows_.push_back(r);
         count(rows_.count() - 1, true);
         if (out != nullptr && out->appended++ == 0) out->first_uid = r.uid;
+    }
+
+    // O(messages), on the node whose caller asks.
+    void tell_delivered(message_dot const& dot, outcome* out) const {
+        if (out == nullptr) return;
+        ++out->delivered_before;
+        if (out->appended > 0) return;
+        out->first_uid = 0;
+        for_each(1, uid_max, [&](std::size_t row) {
+            if (rows_.dot[row] == dot) out->first_uid = rows_.uid[row];
+        });
     }
 
     // What a change addresses is marked, also where it changes nothing: it stands against another side's.

@@ -5,6 +5,7 @@
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/log/stream_state.hpp>
 #include <mailfs/types/bytes.hpp>
+#include <mailfs/types/durability.hpp>
 #include <mailfs/types/guid.hpp>
 
 #include <concepts>
@@ -53,6 +54,7 @@ concept mendable_machine = state_machine<M> && requires(M m, M const c, std::spa
 template <class M>
 concept replicated_machine =
     state_machine<M> && requires(M m, M const c, format::record_view step, typename M::outcome* outcome, mailfs::dot d, bytes_view operations) {
+        { outcome->held } -> std::same_as<copies_held&>;               // set by the replication policy
         { m.apply_step(step, outcome) } -> std::same_as<admission>;    // transaction, epoch, ids, fold or settle; outcome may be
                                                                        // null. A payload that makes no sense moves the position
                                                                        // and changes nothing else
@@ -60,6 +62,7 @@ concept replicated_machine =
         { c.is_unsettled() } -> std::same_as<bool>;                    // something is kept that a step of kind settle lets go
         { M::ids_wanted(operations) } -> std::same_as<std::uint32_t>;  // by a transaction: with fewer left its appends get none,
                                                                        // so the master orders a step of kind ids before it
+        { M::wants_room(operations) } -> std::same_as<bool>;           // false: it only takes away, and is ordered though the disk is full
         { c.recall(d) } -> std::same_as<typename M::outcome>;          // of a transaction that took effect before this state was loaded
         { c.fold(c) } -> std::same_as<std::vector<std::byte>>;         // the payload of a fold step: c is the trunk, in a new epoch,
                                                                        // n == 0; the argument the branch. Pure

@@ -17,11 +17,20 @@ struct replica_node {
     friend bool operator==(replica_node const&, replica_node const&) = default;
 };
 
-/// The same on all nodes but for `self`. Times are milliseconds.
+/// How old a node's disk is.
+enum class disk_history : std::uint8_t {
+    whole,      ///< as the node left it
+    restored,   ///< from a backup: it may have shown more. The node waits for a peer that has the mailbox
+    forgotten,  ///< the same, and no peer will come: it goes on alone, and what the backup lacks is lost. Once for each backup
+};
+
+/// The same on all nodes but for `self`, `disk` and versions. Times are milliseconds.
 struct replication_options {
     guid cluster;
     replica_node self;
     std::vector<replica_node> peers;  ///< all others
+    disk_history disk = disk_history::whole;
+    std::uint16_t version_min = 1, version_max = 1;  ///< of the protocol, as hellos tell: while nodes are upgraded one after another
 
     std::size_t copies_in_memory = 2;  ///< durability::none: so many nodes hold a change when it is acknowledged
     std::size_t copies_on_disk = 2;    ///< durability::stored: so many have synced it
@@ -41,6 +50,7 @@ struct replication_options {
     std::size_t bodies_in_size = 64U << 20;  ///< bytes of bodies on their way in: beyond it no peer's offer is taken
     std::size_t ring_size = 256U << 10;    ///< bytes of recent steps kept for members that are behind
     std::size_t waiting_max = 1U << 20;    ///< bytes of proposals that wait for their place
+    std::size_t unflushed_max = 1U << 20;  ///< bytes that a master orders while its disk fails; then it takes expunges alone
 };
 
 }  // namespace mailfs

@@ -25,10 +25,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -216,9 +218,6 @@ struct multimaster<Transport, Host, Arbiter>::on<Log, Fs, M>::core final : detai
     void begin_member(bool has_state, bool is_new) {
         guarded([&] { member.start(has_state, is_new, new_incarnation(), keeper.epoch_heard()); });
     }
-    void throw_if_broken() {
-        if (std::exchange(broken, false)) throw error(errc::io, name, "the member stopped");
-    }
     // What the member finds wrong with the state ends this life of it.
     template <class F>
     void guarded(F&& f) {
@@ -257,8 +256,15 @@ struct multimaster<Transport, Host, Arbiter>::on<Log, Fs, M>::core final : detai
                 throw;
             }
         }
-        if (mine->why != errc{}) throw error(mine->why, name, mine->why == errc::busy ? "no master that takes changes could be reached" : "the call ended before it was acknowledged");
+        if (mine->why != errc{}) throw error(mine->why, name, text_of(mine->why));
         co_return std::move(mine->outcome);
+    }
+    static std::string_view text_of(errc why) noexcept {
+        switch (why) {
+            case errc::busy: return "no master that takes changes could be reached";
+            case errc::no_space: return "the master's disk fails, and it has no room for more";
+            default: return "the call ended before it was acknowledged";
+        }
     }
     void finish(dot const& id, errc why) override {
         std::shared_ptr<waiter> w;
@@ -290,6 +296,7 @@ struct multimaster<Transport, Host, Arbiter>::on<Log, Fs, M>::core final : detai
     void claim() override { keeper.claim(); }
     void withdraw(position behind) override { keeper.withdraw(behind); }
     void note_stored(position at) override { keeper.note_stored(at); }
+    void read_steps(std::uint32_t node, position from, std::uint64_t chain, std::size_t size_max) override { keeper.read_steps(node, from, chain, size_max); }
     bool has_room(std::size_t size) override { return keeper.has_room(size); }
     bool store_works() override { return keeper.works(); }
     void moved() override {

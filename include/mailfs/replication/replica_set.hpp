@@ -144,6 +144,8 @@ private:
         o.node = options_.self.node;
         o.slot = options_.self.slot;
         o.incarnation = incarnation_;
+        o.version_min = options_.version_min;
+        o.version_max = options_.version_max;
         for (auto const& p : options_.peers) o.peers.push_back(p.node);
         o.back_off_max_ms = o.hello_ms = options_.reconnect_ms;
         o.random = [this] { return host_.random(); };

@@ -14,6 +14,7 @@
 #include <mailfs/store/tree_contents.hpp>
 #include <mailfs/store/tree_fold.hpp>
 #include <mailfs/store/tree_snapshot.hpp>
+#include <mailfs/types/durability.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -50,6 +51,7 @@ struct tree_outcome {
     tree_verdict verdict = tree_verdict::none;
     std::uint32_t done = 0;  ///< operations before the one that was refused; all when none was
     position at;             ///< its place in the stream, set by the log
+    copies_held held{};      ///< the level that was reached
 };
 
 /// UIDVALIDITY that a mailbox made now should ask for: 28 bits of time, 4 bits of slot, above the tree's last.
@@ -113,6 +115,14 @@ public:
     }
     std::uint32_t ids_left() const noexcept { return 0; }
     static std::uint32_t ids_wanted(bytes_view) noexcept { return 0; }
+    static bool wants_room(bytes_view operations) {
+        bool wants = false;
+        format::for_each_operation(operations, [&](std::uint16_t kind, std::uint16_t, bytes_view) {
+            wants = kind != std::uint16_t(format::tree_operation_kind::remove);
+            return !wants;
+        });
+        return wants;
+    }
     bool is_unsettled() const noexcept {
         return std::any_of(contents_.displaced.begin(), contents_.displaced.end(), [](auto const& d) { return !d.second.into; });
     }

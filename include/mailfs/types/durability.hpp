@@ -11,4 +11,11 @@ enum class durability : std::uint8_t {
     stored,  ///< on stable storage before the answer
 };
 
+/// How many nodes held a change when it was acknowledged: fewer than were asked for where no more were up. 0, 0: nodes do not
+/// share the object.
+struct copies_held {
+    std::uint32_t in_memory = 0, on_disk = 0;
+    friend bool operator==(copies_held const&, copies_held const&) = default;
+};
+
 }  // namespace mailfs

@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -306,20 +307,205 @@ TEST_CASE("multimaster: mastership follows use, and no UID is left out by that")
     CHECK(c.run([&] { return c.all_equal(); }, 2 * second));
 }
 
-TEST_CASE("multimaster: a disk that fails ends a master's reign, and the node comes back") {
+TEST_CASE("multimaster: a master whose disk fails hands over to one whose disk works, and writes its own anew") {
     cluster c(3);
     c.open_all();
     auto const a = c.append(1, 1);
     REQUIRE(c.run([&] { return a->done; }));
+    REQUIRE(c[1].mail->role() == detail::member_role::master);
     auto faulty = c[1].disk;
-    faulty.faults().disk_full_after(0);
+    SUBCASE("full") { faulty.faults().disk_full_after(0); }
+    SUBCASE("a sync fails") { faulty.faults().fail(fs_verb::sync, 1); }
+    SUBCASE("an append is torn") { faulty.faults().tear(1, 10, errc::io); }
     auto const b = c.append(2, 2), d = c.append(3, 3);
     REQUIRE(c.run([&] { return b->done && d->done; }));
     CHECK(b->error == "");
     CHECK(d->error == "");
+    CHECK(c.run([&] { return c[1].mail->role() != detail::member_role::master; }, second));
+    CHECK(c[1].mail->can_serve());
     faulty.faults().disk_has_room();
-    CHECK_MESSAGE(c.run([&] { return c[1].mail->can_serve() && c.all_equal(); }, 8 * second), c.tell());
+    CHECK_MESSAGE(c.run([&] { return c.all_equal(); }, 3 * second), c.tell());
     CHECK(c[1].state().counters().messages == 3);
+    REQUIRE(c.run([&] { return c[1].mail->role() == detail::member_role::member; }));
+    auto const e = c.append(1, 4);
+    REQUIRE(c.run([&] { return e->done; }));
+    CHECK(e->error == "");
+    // What it has written since then counts alone.
+    c.world.run_for(second);
+    c.network.cut(1, 2), c.network.cut(2, 1), c.network.cut(1, 3), c.network.cut(3, 1);
+    c[1].kill();
+    faulty_fs<> found(faulty.after(power_cut::lose_all, 7));
+    c[1].disk = found;
+    c[1].start();
+    c[1].open();
+    REQUIRE_MESSAGE(c.run([&] { return c[1].opened.has_value(); }), c.tell());
+    CHECK(c[1].state().counters().messages == 4);
+}
+
+TEST_CASE("multimaster: a master alone with a disk that fails acknowledges nothing, and beyond a bound it takes expunges alone") {
+    cluster c(2);
+    for (auto& m : c.machines) m->options.unflushed_max = 1000;
+    for (auto& m : c.machines) m->kill(), m->start();
+    c.open_all();
+    auto const a = c.append(1, 1);
+    REQUIRE(c.run([&] { return a->done; }));
+    c[2].kill();
+    REQUIRE(c.run([&] { return c[1].mail->role() == detail::member_role::master; }));
+    c.world.run_for(second);
+    auto faulty = c[1].disk;
+    faulty.faults().disk_full_after(0);
+    std::vector<std::shared_ptr<result>> all;
+    all.push_back(c.append(1, 2));
+    c.world.run_for(100 * ms);
+    for (std::uint64_t n = 3; n < 12; ++n) all.push_back(c.append(1, n));
+    c.world.run_for(second);
+    auto const refused = static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [](auto const& r) { return r->done; }));
+    CHECK(refused >= 2);
+    CHECK(refused < 9);
+    CHECK(c[1].state().counters().messages == 11 - refused);
+    for (auto const& r : all)
+        if (r->done) CHECK_MESSAGE(r->error.find("no room") != std::string::npos, r->error);
+    auto const store = c.propose(1, flags(a->outcome.first_uid, flag::seen), durability::stored);
+    format::mailbox_transaction t;
+    t.expunge(uid_set::one(a->outcome.first_uid), false);
+    auto const expunge = c.propose(1, t, durability::stored);
+    c.world.run_for(second);
+    CHECK(store->done);
+    CHECK_FALSE(expunge->done);
+    CHECK_FALSE(c[1].state().find(a->outcome.first_uid));
+    faulty.faults().disk_has_room();
+    REQUIRE(c.run([&] { return expunge->done; }, 2 * second));
+    CHECK(expunge->error == "");
+    CHECK(expunge->outcome.held == copies_held{1, 1});
+    for (auto const& r : all) REQUIRE(c.run([&] { return r->done; }, second));
+    auto const again = c.append(1, 99);
+    REQUIRE(c.run([&] { return again->done; }, second));
+    CHECK(again->error == "");
+}
+
+TEST_CASE("multimaster: the outcome tells how many nodes hold a change, fewer than were asked for where no more are up") {
+    cluster c(3);
+    c.open_all();
+    c.world.run_for(second);
+    auto const a = c.append(1, 1);
+    REQUIRE(c.run([&] { return a->done; }));
+    CHECK(a->outcome.held.on_disk >= 2);
+    auto const f = c.propose(2, flags(a->outcome.first_uid, flag::seen));
+    REQUIRE(c.run([&] { return f->done; }));
+    CHECK(f->outcome.held.in_memory >= 2);
+    c[2].kill();
+    c[3].kill();
+    c.world.run_for(second);
+    auto const b = c.append(1, 2, durability::none), d = c.append(1, 3);
+    REQUIRE(c.run([&] { return b->done && d->done; }));
+    CHECK(b->outcome.held == copies_held{1, 1});  // asked for in memory twice: on all disks there are
+    CHECK(d->outcome.held == copies_held{1, 1});
+}
+
+TEST_CASE("multimaster: a member that was away catches up from the log on a peer's disk, and from a snapshot where that is smaller") {
+    for (bool const small : {true, false}) {
+        detail::reached_so_far() = {};
+        cluster c(2);
+        for (auto& m : c.machines) m->options.ring_size = 500;
+        for (auto& m : c.machines) m->kill(), m->start();
+        c.open_all();
+        for (std::uint64_t n = 1; n <= 50; ++n) {
+            auto const a = c.append(1, n, durability::none);
+            REQUIRE(c.run([&] { return a->done; }));
+        }
+        REQUIRE(c.run([&] { return c.all_equal(); }));
+        auto const before = detail::reached_so_far();
+        c.network.cut(1, 2), c.network.cut(2, 1);
+        c.world.run_for(second);
+        // Only one side moves, and it need not open an epoch for that.
+        auto const master = c[1].mail->role() == detail::member_role::master ? 1U : 2U;
+        for (std::uint64_t n = 0; n < (small ? 10U : 400U); ++n) {
+            auto const f = c.propose(master, flags(1, n % 2 == 0 ? flag::seen : flag::flagged));
+            REQUIRE(c.run([&] { return f->done; }));
+        }
+        c.network.heal(1, 2), c.network.heal(2, 1);
+        REQUIRE(c.run([&] { return c.all_equal(); }, 5 * second));
+        auto const hits = [&](detail::reached r) { return detail::reached_so_far()[static_cast<std::size_t>(r)] - before[static_cast<std::size_t>(r)]; };
+        CHECK(hits(detail::reached::lagging) > 0);
+        CHECK((hits(detail::reached::caught_up_by_log) > 0) == small);
+        CHECK((hits(detail::reached::caught_up_by_snapshot) > 0) != small);
+    }
+}
+
+TEST_CASE("multimaster: a fold too big for a frame reaches every node, and is whole at once") {
+    cluster c(3);
+    c.open_all();
+    c.network.cut(3, 1), c.network.cut(1, 3), c.network.cut(3, 2), c.network.cut(2, 3);
+    c.world.run_for(second);
+    std::uint64_t number = 0;
+    for (int n = 0; n < 40; ++n)
+        for (std::uint32_t const node : {1U, 3U}) {
+            format::mailbox_transaction t;
+            for (int k = 0; k < 256; ++k) {
+                message_entry m;
+                m.id = guid::from_words(++number, node);
+                m.size = 1;
+                t.append(m);
+            }
+            auto const r = c.propose(node, t);
+            REQUIRE(c.run([&] { return r->done; }));
+            REQUIRE(r->error == "");
+        }
+    auto const before = c[3].state().counters().messages;
+    REQUIRE(before == number / 2);
+    c.network.heal(3, 1), c.network.heal(1, 3), c.network.heal(3, 2), c.network.heal(2, 3);
+    CHECK_MESSAGE(c.run([&] {
+        auto const count = c[1].state().counters().messages;
+        CHECK((count == before || count == number));
+        return count == number && c.all_equal();
+    }, 10 * second), c.tell());
+}
+
+TEST_CASE("multimaster: a node whose disk comes from a backup waits for a peer, and leaves behind what it may have shown") {
+    for (auto const how : {disk_history::restored, disk_history::forgotten}) {
+        cluster c(2);
+        c.open_all();
+        auto const a = c.append(1, 1);
+        REQUIRE(c.run([&] { return a->done; }));
+        REQUIRE(c.run([&] { return c.all_equal(); }));
+        auto const backup = c[2].disk.after(power_cut::keep_all, 0);
+        c.network.cut(1, 2), c.network.cut(2, 1);
+        c.world.run_for(second);
+        auto const b = c.append(2, 2);  // of which nobody else hears
+        REQUIRE(c.run([&] { return b->done; }));
+        auto const shown = c[2].at();
+        c[2].kill();
+        c[2].disk = faulty_fs<>(backup);
+        c[2].options.disk = how;
+        c[2].start();
+        c[2].open();
+        bool const alone = c.run([&] { return c[2].opened.has_value(); }, 10 * second);
+        CHECK(alone == (how == disk_history::forgotten));
+        c.network.heal(1, 2), c.network.heal(2, 1);
+        REQUIRE(c.run([&] { return c[2].opened.has_value() && c.all_equal(); }, 5 * second));
+        CHECK(c[2].state().uid_next() > b->outcome.first_uid);
+        CHECK(c[2].at() > shown);
+        auto const d = c.append(2, 3);
+        REQUIRE(c.run([&] { return d->done; }));
+        CHECK(d->outcome.first_uid > b->outcome.first_uid);
+    }
+}
+
+TEST_CASE("multimaster: a member that reaches a branch which its master does not asks to be the master, and folds") {
+    detail::reached_so_far() = {};
+    cluster c(3);
+    c.open_all();
+    auto const a = c.append(1, 1);
+    REQUIRE(c.run([&] { return a->done && c.all_equal(); }));
+    REQUIRE(c[1].mail->role() == detail::member_role::master);
+    for (auto const n : {1U, 2U}) c.network.cut(3, n), c.network.cut(n, 3);
+    c.world.run_for(second);
+    auto const b = c.append(3, 2);
+    REQUIRE(c.run([&] { return b->done; }));
+    auto const d = c.append(1, 3), e = c.append(1, 4);
+    REQUIRE(c.run([&] { return d->done && e->done; }));
+    c.network.heal(3, 2), c.network.heal(2, 3);
+    CHECK_MESSAGE(c.run([&] { return c.all_equal() && c[1].state().counters().messages == 4; }, 5 * second), c.tell());
 }
 
 TEST_CASE("multimaster: what is kept for a fold goes once every node has it") {

@@ -36,11 +36,14 @@ enum class reached : std::uint8_t {
     repeated,                 ///< master: PROPOSE, answered from what was done before
     flush_failed_handover,    ///< no space or I/O: handed over to one whose disk works
     flush_failed_alone,       ///< the same, and there is none
+    refused_no_room,          ///< ... and so much is unflushed that expunges alone are taken
     ousted,                   ///< a master heard of a higher epoch
     branch_handed_in,         ///< ousted -> member by a fold
     settled,                  ///< every node has it: what was kept for folding goes
     handover_by_use,
     handover_asked,
+    restored,                 ///< the disk comes from a backup: waits for a peer
+    restored_alone,           ///< the same, and was told to forget the rest
     restarted,                ///< crash: the journal was read up to the first bad record
     // events of a shared store
     claim_with_tail,          ///< claiming: steps that the store lacked went with the epoch
@@ -61,8 +64,9 @@ enum class reached : std::uint8_t {
     proposed_again,           ///< by a member that lost its master
     relayed,                  ///< a proposal or its answer went one hop
     one_way,                  ///< a link down for both, as pings were not echoed
-    lagging,
-    caught_up_by_log,
+    lagging,                  ///< out of the ring: not counted where so many are asked for
+    caught_up_by_ring,
+    caught_up_by_log,         ///< the steps were read from a peer's disk
     caught_up_by_snapshot,
     refused_unavailable,
     level_raised,             ///< fewer members than wanted: the next level that could be had
@@ -82,8 +86,6 @@ enum class reached : std::uint8_t {
     fold_same_uid,            ///< one UID for two messages: an operator's mistake
     fold_keyword,
     fold_metadata,
-    fold_conditional,         ///< a conditional STORE on one side at least
-    fold_in_chunks,
     count
 };
 
@@ -106,11 +108,14 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(reached::
     "repeated",
     "flush_failed_handover",
     "flush_failed_alone",
+    "refused_no_room",
     "ousted",
     "branch_handed_in",
     "settled",
     "handover_by_use",
     "handover_asked",
+    "restored",
+    "restored_alone",
     "restarted",
     "claim_with_tail",
     "claim_with_fold",
@@ -130,6 +135,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(reached::
     "relayed",
     "one_way",
     "lagging",
+    "caught_up_by_ring",
     "caught_up_by_log",
     "caught_up_by_snapshot",
     "refused_unavailable",
@@ -149,8 +155,6 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(reached::
     "fold_same_uid",
     "fold_keyword",
     "fold_metadata",
-    "fold_conditional",
-    "fold_in_chunks",
 };
 static_assert(!reached_names.back().empty(), "a row without a name");
 

@@ -62,6 +62,9 @@ struct member_io {
                                                               ///< took_over() or claim_lost()
     virtual void withdraw([[maybe_unused]] position behind) {}      ///< steps behind this one were never applied: forget them
     virtual void note_stored([[maybe_unused]] position at) {}       ///< the master says that the store has all up to here
+    /// Of the node's own log, for that peer; steps_read() tells.
+    virtual void read_steps([[maybe_unused]] std::uint32_t node, [[maybe_unused]] position from, [[maybe_unused]] std::uint64_t chain,
+                            [[maybe_unused]] std::size_t size_max) {}
     virtual bool has_room([[maybe_unused]] std::size_t size) { return true; }  ///< for so much more that is not in the store
     virtual bool store_works() { return true; }               ///< as far as the last call told
 
@@ -98,6 +101,8 @@ public:
     using outcome_type = typename M::outcome;
     using call = typename own_calls<outcome_type>::call;
 
+    static constexpr std::uint32_t restored_ids = 1U << 20;    ///< that a node whose disk comes from a backup may have shown since
+    static constexpr std::uint32_t restored_epochs = 1U << 16; ///< that it may have opened since
     static constexpr std::uint8_t hops_max = 3;               ///< from a member to its master
     static constexpr std::size_t inbox_max = 1U << 16;        ///< steps that wait for the disk; more are asked for again
     static constexpr std::size_t piece_size = 64U << 10;      ///< of a snapshot
@@ -131,6 +136,7 @@ public:
         serves_ = false;
         heard_ = std::max({heard_, heard, stream().at.epoch});
         floor_ = has_state && has_ids() ? std::max(machine_->next_id(), ids_known() + 1) : 0;
+        if (has_state && !is_new) leave_behind_what_the_disk_forgot();
         if (has_state && !is_new) {
             hit(reached::restarted);
             hit(reached::open_from_disk);
@@ -138,6 +144,7 @@ public:
         if (is_new) floor_ = 0;
         join_due_ = is_new ? 0 : now() + options_.join_ms;
         disk_ = stream().at;
+        disk_fails_ = false;
         below_.begin(stream().at.epoch);
         told_.begin(stream().at.epoch);
         must_announce_ = true;
@@ -164,7 +171,8 @@ public:
         ring_.clear();
         fold_ = {};
         transfer_ = {};
-        frozen_until_ = claim_due_ = who_due_ = handing_until_ = quiet_due_ = heirs_due_ = 0;
+        frozen_until_ = claim_due_ = who_due_ = handing_until_ = quiet_due_ = heirs_due_ = asking_until_ = 0;
+        disk_fails_ = false;
         used_.clear();
         who_.clear();
         for (auto& [node, p] : peers_) p.forget();
@@ -285,12 +293,8 @@ public:
         heirs_due_ = now() + 2 * options_.patience_ms;
         for (auto const& [node, p] : peers_) {
             if (!p.up || !p.follows || node <= last_heir_) continue;
-            hit(reached::flush_failed_handover);
             last_heir_ = node;
-            handing_until_ = now() + options_.patience_ms;
-            flush_batch();
-            io_->send(node, format::peer_handover{stream().at});
-            return;
+            return hand_over(node, reached::flush_failed_handover);
         }
         if (std::exchange(last_heir_, 0) == 0) hit(reached::flush_failed_alone);
     }
@@ -310,6 +314,38 @@ public:
             reconsider();
         }
         go_on();
+        flush();
+    }
+    /// What was written may be lost; nothing is on stable storage from here on until disk_works().
+    void disk_fails() {
+        if (role_ == member_role::closed || disk_fails_) return;
+        disk_fails_ = true;
+        unflushed_ = 0;
+        heirs_asked_.clear();
+        if (is_master()) {
+            withdraw();
+            fold_ = {};
+            hand_over_for_disk();
+        } else if (role_ == member_role::claiming) {
+            withdraw();
+            role_ = member_role::joining;
+            reconsider();
+        }
+        flush();
+    }
+    void disk_works() {
+        if (role_ == member_role::closed) return;
+        disk_fails_ = false;
+        reconsider();
+        go_on();
+        flush();
+    }
+    /// What read_steps() asked for: all steps there are from that place on. None: the log has not all, or they are too many bytes.
+    void steps_read(std::uint32_t node, position from, std::uint64_t chain, std::vector<format::stream_step> steps) {
+        auto const p = find(node);
+        if (role_ == member_role::closed || p == nullptr || !p->up || !std::exchange(p->is_read_for, false)) return;
+        push_from_log(node, *p, from, chain, std::move(steps));
+        if (is_master()) go_on();  // it may want greater ids than there are
         flush();
     }
     /// What adopt() asked for is done, and the machine holds it; or it was refused.
@@ -388,6 +424,8 @@ public:
         if (resend_at_ <= t) send_calls();
         if (handing_until_ != 0 && handing_until_ <= t) handing_until_ = 0;
         if (is_master()) {
+            judge_lag();
+            hand_over_for_disk();
             if (use_due_ <= t) follow_use();
             settle_if_quiet();
             order();
@@ -400,7 +438,7 @@ public:
     std::uint64_t next_due_ms() const noexcept {
         if (role_ == member_role::closed) return ~std::uint64_t{0};
         auto due = calls_.next_due_ms();
-        for (auto const t : {frozen_until_, who_due_, claim_due_, apart_due_, join_due_, handing_until_, quiet_due_, left_behind_due_})
+        for (auto const t : {frozen_until_, who_due_, claim_due_, apart_due_, join_due_, handing_until_, quiet_due_, left_behind_due_, late_due()})
             if (t != 0) due = std::min(due, t);
         if (fold_.from != 0 && !fold_.branch) due = std::min(due, fold_.due);
         if (upstream_ != 0 && !caught_up_ && !adopting_) due = std::min(due, asked_at_ + options_.patience_ms);
@@ -419,8 +457,9 @@ private:
         std::uint64_t apart_since = 0;
         std::vector<std::byte> serving;         // a snapshot on its way there
         position serving_at;
+        bool is_read_for = false;               // its steps are looked for in the log
 
-        void forget() { *this = peer{.slot = slot, .up = up, .follows = false, .told = {}, .apart_since = 0, .serving = {}, .serving_at = {}}; }
+        void forget() { *this = peer{.slot = slot, .up = up, .follows = false, .told = {}, .apart_since = 0, .serving = {}, .serving_at = {}, .is_read_for = false}; }
     };
     enum class standing : std::uint8_t { unknown, same, behind, ahead, apart };
     struct waiting_proposal {
@@ -471,6 +510,14 @@ private:
 
     bool has_all_of_ours(lineage const& theirs) const { return covers(theirs, stream().history()) || mutated(mutant::branch_tail_dropped); }
 
+    // A disk from a backup does not tell how far its node had come: it goes far above.
+    void leave_behind_what_the_disk_forgot() {
+        has_met_ = options_.disk != disk_history::restored;
+        if (options_.disk == disk_history::whole) return;
+        hit(options_.disk == disk_history::restored ? reached::restored : reached::restored_alone);
+        floor_ += std::min(restored_ids, uid_max - floor_);
+        heard_ = std::min(heard_ + (restored_epochs << 4), epoch_max);
+    }
     standing compare(peer const& p) const {
         if (!p.up || !p.told || p.told->object == guid{}) return standing::unknown;
         if (!has_state_) return standing::ahead;
@@ -509,7 +556,7 @@ private:
             if (caught_up_) take_over_for_branch();
             return;
         }
-        if (has_state_ && claim_due_ == 0 && who_due_ == 0 && !is_frozen()) arm_claim();
+        if (has_state_ && claim_due_ == 0 && who_due_ == 0 && !is_frozen() && !disk_fails_) arm_claim();
     }
     // The store takes its time, and meanwhile there is a master. Should the claim land, it is one that nobody took up: the next
     // one goes on top of it.
@@ -529,7 +576,7 @@ private:
             if (!higher || mutated(mutant::master_ignores_higher_epoch)) continue;
             auto const s = compare(p);  // an epoch that somebody has is in the shared store: whatever we have beyond it, we are shut out
             if (s != standing::ahead && (!rules_.shared || s == standing::unknown)) continue;
-            hit(reached::ousted);
+            hit(handing_until_ == 0 ? reached::ousted : handing_because_);
             lose_mastership();
             return;
         }
@@ -573,7 +620,7 @@ private:
         leave_upstream();
         upstream_ = node;
         tail_only_ = tail_only;
-        claim_due_ = who_due_ = 0;
+        claim_due_ = who_due_ = asking_until_ = 0;
         postponed_ = 0;
         who_.clear();
         ask_upstream(!has_state_);
@@ -623,7 +670,8 @@ private:
         }));
     }
     void arm_claim() {
-        if (!has_looked() && !has_met_state()) return;
+        has_met_ = has_met_ || has_met_state();
+        if (!has_met_ || (!has_looked() && !has_met_state())) return;
         claim_due_ = now() + (has_looked() ? 1 : options_.patience_ms) + rank() * options_.rank_ms;
     }
     bool has_met_state() const noexcept {
@@ -670,7 +718,7 @@ private:
         return best;
     }
     void claim() {
-        if (!has_state_ || barrier_) return;
+        if (!has_state_ || barrier_ || disk_fails_) return;
         role_ = member_role::claiming;
         claim_due_ = 0;
         claiming_since_ = now();
@@ -741,10 +789,12 @@ private:
 
     void send_call(call& c) {
         if (is_master()) {
+            ++c.sent;
             wait_for_place({c.id, c.when, c.stored, c.operations});
         } else if (upstream_ != 0 && caught_up_) {
             io_->send(upstream_, format::peer_propose{c.id, c.when, c.stored, c.operations});
             c.was_sent = true;
+            ++c.sent, ++c.sent_away;
         }
     }
     void send_calls() {
@@ -752,7 +802,7 @@ private:
         if (mutated(mutant::pending_not_proposed_again)) return;
         for (auto& c : calls_.all())
             if (!c.outcome) {
-                if (c.was_sent) hit(reached::proposed_again);
+                if (c.sent > 0) hit(reached::proposed_again);
                 send_call(c);
             }
     }
@@ -784,7 +834,11 @@ private:
             auto const size = next.operations.size() + sizeof next;  // place() takes them
             if (!is_next_of_origin(next.id)) {
                 hit(reached::repeated);
+            } else if (disk_fails_ && unflushed_ + size > options_.unflushed_max && M::wants_room(next.operations)) {
+                refuse(dot(next.id));
+                continue;
             } else if (auto const ids = M::ids_wanted(next.operations); ids > machine_->ids_left() && ids <= uid_block_size && !mutated(mutant::ids_beyond_reservation)) {
+                if (disk_fails_) return;
                 if (io_->store_works()) return reserve_ids();
                 hit(reached::no_ids_without_store);  // it will be proposed again, until its caller has waited long enough
             } else if (!io_->has_room(size)) {
@@ -796,6 +850,28 @@ private:
             waiting_ -= size;
             to_order_.pop_front();
         }
+    }
+    // No room: its caller hears of it, and an empty transaction takes its place in time.
+    void refuse(dot const& id) {
+        hit(reached::refused_no_room);
+        drop_proposals(id);
+        if (id.origin == origin_) return refused(id, false);
+        auto const via = below_.nodes().find(id.origin.node);
+        auto const* const direct = find(id.origin.node);
+        if (direct != nullptr && direct->up) io_->send(id.origin.node, format::peer_refuse{id});
+        else if (via != below_.nodes().end()) io_->send(via->second.via, format::peer_refuse{id});
+    }
+    void refused(dot const& id, bool by_peer) {
+        auto* const c = calls_.find(id);
+        if (c == nullptr || c->given_up || c->outcome) return;
+        bool const alone = by_peer ? c->sent == 1 : c->sent_away == 0;  // nobody else may order it
+        io_->finish(id, alone ? errc::no_space : errc::may_have_happened);
+        give_up(*c);
+    }
+    void on(std::uint32_t, peer&, format::peer_refuse const& m) {
+        if (m.dot.origin == origin_) return refused(m.dot, true);
+        auto const* const p = find(m.dot.origin.node);
+        if (p != nullptr && p->up && p->follows) io_->send(m.dot.origin.node, m);
     }
     // Counters of an origin follow one another: a repeat is passed over, and what has lost its predecessor comes again.
     bool is_next_of_origin(dot const& id) const {
@@ -825,6 +901,7 @@ private:
         step.payload = std::move(w.operations);
         if (auto* const c = w.id.origin == origin_ ? calls_.find(w.id) : nullptr) c->was_sent = true;
         stored_ = stored_ || w.stored || rules_.strict || below_.count() < options_.copies_in_memory;
+        unflushed_ += disk_fails_ ? sizeof w + step.payload.size() : 0;
         apply(step, true);
     }
 
@@ -837,16 +914,43 @@ private:
         for (auto const& [node, n] : used) {
             auto const* const p = find(node);
             if (p == nullptr || !p->up || !p->follows || n < options_.use_min || n * 4 <= all * 3 || is_frozen() || fold_.from != 0 || !inbox_.empty()) continue;
-            handing_until_ = now() + options_.patience_ms;
-            flush_batch();
-            io_->send(node, format::peer_handover{stream().at});
+            hand_over(node, reached::handover_by_use);
         }
     }
-    void on(std::uint32_t node, peer&, format::peer_handover const& m) {
-        if (node != upstream_ || !caught_up_ || is_frozen() || barrier_ || !inbox_.empty() || m.at != stream().at) return;
-        hit(reached::handover_by_use);
+    // Nothing is ordered until the heir's epoch is here, or does not come.
+    void hand_over(std::uint32_t heir, reached why) {
+        handing_until_ = now() + options_.patience_ms;
+        handing_because_ = why;
+        flush_batch();
+        io_->send(heir, format::peer_handover{stream().at});
+    }
+    bool may_hand_over() const noexcept { return is_master() && handing_until_ == 0 && !is_frozen() && fold_.from == 0 && inbox_.empty(); }
+    // Each that has all there is, is asked once: its disk may have failed, too.
+    void hand_over_for_disk() {
+        if (!disk_fails_ || !may_hand_over()) return;
+        bool any = false;
+        for (auto const& [node, p] : peers_) {
+            if (!p.up || !p.follows || heirs_asked_.contains(node)) continue;
+            any = true;
+            if (!below_.has_in_memory(node, stream().at)) continue;
+            heirs_asked_.insert(node);
+            return hand_over(node, reached::flush_failed_handover);
+        }
+        if (!any && heirs_asked_.insert(options_.self.node).second) hit(reached::flush_failed_alone);
+    }
+    // From the master: be it. From a follower, who reaches a branch that we do not: let me.
+    void on(std::uint32_t node, peer& p, format::peer_handover const& m) {
+        if (m.at != stream().at || is_frozen() || barrier_ || !inbox_.empty()) return;
+        if (p.follows && may_hand_over()) return hand_over(node, reached::handover_asked);
+        if (node != upstream_ || !caught_up_ || disk_fails_) return;
         leave_upstream();
         claim();
+    }
+    void withdraw() {
+        if (!barrier_) return;
+        barrier_.reset();
+        inbox_.clear();
+        io_->withdraw(stream().at);
     }
     // When all nodes have all there is on disk, nobody can come with an older change: what was kept to judge it goes.
     void settle_if_quiet() {
@@ -953,7 +1057,7 @@ private:
     void raise_for_followers() {
         if (is_frozen() || !inbox_.empty() || !io_->store_works() || !has_ids()) return;
         auto const wanted = wanted_ids();
-        if (wanted > machine_->next_id()) {
+        if (wanted > machine_->next_id() && !disk_fails_) {
             floor_ = wanted;
             open_epoch();
         }
@@ -1022,16 +1126,40 @@ private:
         }
         flush_batch();  // what is in the ring goes to it once
         if (auto const first = ring_.find(m.from, m.chain)) {
-            hit(reached::caught_up_by_log);
+            hit(reached::caught_up_by_ring);
             p.follows = true;
             push_ring(node, *first + (mutated(mutant::catch_up_skips_first) ? 1 : 0));
-        } else if (contains(stream().history(), m.from) || covers(stream().history(), p.told ? p.told->lineage : lineage{})) {
+        } else if (!rules_.shared && contains(stream().history(), m.from)) {
+            hit(reached::lagging);
+            if (std::exchange(p.is_read_for, true)) return;
+            p.follows = false;
+            io_->read_steps(node, m.from, m.chain, size_of_state());
+        } else if (covers(stream().history(), p.told ? p.told->lineage : lineage{})) {
             p.follows = true;
             serve_piece(node, p, 0, false);
         } else {
             p.follows = m.from.epoch == stream().at.epoch;  // it is ahead of us, and we both follow one master
             announce_to(node);
         }
+    }
+    std::size_t size_of_state() const { return machine_->dump().size(); }
+    // Behind them comes what the ring has, or what was applied meanwhile and is in the log, too.
+    void push_from_log(std::uint32_t node, peer& p, position from, std::uint64_t chain, std::vector<format::stream_step> steps) {
+        std::erase_if(steps, [&](format::stream_step const& s) { return s.at > stream().at; });
+        if (!has_state_ || adopting_) return;
+        if (steps.empty() || !contains(stream().history(), from)) {
+            p.follows = true;
+            return serve_piece(node, p, 0, false);
+        }
+        flush_batch();
+        hit(reached::caught_up_by_log);
+        auto const last = steps.back().at;
+        for_each_push(from, chain, false, steps, [&](format::peer_push const& out) { io_->send(node, out); });
+        for (auto const& s : steps) chain = stream_state::chain_after(chain, record_of(s));
+        auto const next = ring_.find(last, chain);
+        p.follows = last == stream().at || next;
+        if (next) push_ring(node, *next);
+        else if (!p.follows && (p.is_read_for = true)) io_->read_steps(node, last, chain, size_of_state());
     }
     // Behind steps of that size, in one push. The greatest step has a push of its own, or the frame would be too big.
     static bool fits(format::stream_step const& s, std::size_t size) noexcept { return size == 0 || size + 64 + s.payload.size() <= push_size_max; }
@@ -1163,6 +1291,7 @@ private:
             if (rules_.shared) io_->note_stored({m.epoch, told_.on_disk_max()});
         } else if (p.follows) {
             progress_is_news_ = below_.replace_behind(node, m, options_.self.node) || progress_is_news_;
+            hand_over_for_disk();
         }
     }
 
@@ -1170,7 +1299,7 @@ private:
 
     void fold_branches() {
         apart_due_ = 0;
-        if (fold_.from != 0 || is_frozen() || mutated(mutant::branches_never_folded)) return;
+        if (fold_.from != 0 || is_frozen() || disk_fails_ || mutated(mutant::branches_never_folded)) return;
         if (!inbox_.empty()) return;  // what waits for the disk may be a fold
         for (auto& [node, p] : peers_) {
             if (!is_branch(p) || (p.told->at == unfoldable_ && now() < unfoldable_until_)) continue;
@@ -1203,11 +1332,23 @@ private:
                 apart_due_ = due;
                 continue;
             }
-            hit(reached::handover_asked);
-            leave_upstream();
-            claim();
+            return ask_for_mastership(*up);
+        }
+        asking_until_ = 0;
+    }
+    // A master that is near hands over without a gap in ids; one that does not answer is passed.
+    void ask_for_mastership(peer const& up) {
+        if (asking_until_ == 0 && up.told->hops == 0) {
+            asking_until_ = now() + options_.patience_ms;
+            io_->send(upstream_, format::peer_handover{stream().at});
+        }
+        if (asking_until_ > now()) {
+            apart_due_ = asking_until_;
             return;
         }
+        asking_until_ = 0;
+        leave_upstream();
+        claim();
     }
     void on(std::uint32_t node, peer& p, format::peer_want_branch const& m) {
         if (!has_state_ || adopting_ || barrier_ || is_claiming_at_store()) return;
@@ -1300,8 +1441,14 @@ private:
         if (batch_.empty()) return;
         auto const steps = std::exchange(batch_, {});
         bool const stored = std::exchange(stored_, false);
-        auto before = batch_before_;
-        auto chain = batch_chain_;
+        for_each_push(batch_before_, batch_chain_, stored, steps, [&](format::peer_push const& out) {
+            for (auto const& [node, p] : peers_)
+                if (p.up && p.follows) io_->send(node, out);
+        });
+    }
+    // What does not fit into a frame is left out: who misses it asks for a snapshot.
+    template <class F>
+    static void for_each_push(position before, std::uint64_t chain, bool stored, std::vector<format::stream_step> const& steps, F const& f) {
         for (std::size_t first = 0; first < steps.size();) {
             format::peer_push out{before, chain, stored, {}};
             for (std::size_t size = 0; first < steps.size() && fits(steps[first], size); ++first) {
@@ -1310,8 +1457,7 @@ private:
                 before = steps[first].at;
                 if (steps[first].payload.size() <= step_size_max) out.steps.push_back(steps[first]);
             }
-            for (auto const& [node, p] : peers_)
-                if (p.up && p.follows) io_->send(node, out);
+            f(out);
         }
     }
     void flush_progress() {
@@ -1321,11 +1467,20 @@ private:
         auto const disk = !counts ? 0 : mutated(mutant::acknowledge_by_received) ? stream().at.n : disk_.n;
         bool const news = below_.note(options_.self.node, stream().at.n, disk, options_.self.node) || std::exchange(progress_is_news_, false);
         told_.note(options_.self.node, stream().at.n, disk, options_.self.node);
-        if (is_master() && news) tell_progress(below_, true);
+        if (is_master()) judge_lag();
+        if (is_master() && (news || std::exchange(progress_is_news_, false))) tell_progress(below_, true);
         else if (!is_master() && news && upstream_ != 0 && caught_up_) io_->send(upstream_, progress_of(below_, false));
         else if (!is_master() && news) progress_is_news_ = true;
         if (!is_master() && std::exchange(relay_progress_, false)) tell_progress(told_, true);
     }
+    // Who is out of the ring for long is not waited for.
+    void judge_lag() {
+        for (auto n = below_.judge(ring_.floor(stream().at.epoch), now(), options_.patience_ms); n > 0; --n) {
+            hit(reached::lagging);
+            progress_is_news_ = true;
+        }
+    }
+    std::uint64_t late_due() const noexcept { return is_master() ? below_.late_due(options_.patience_ms) : 0; }
     void tell_progress(progress_table const& t, bool down) {
         auto const out = progress_of(t, down);
         for (auto const& [node, p] : peers_)
@@ -1333,7 +1488,8 @@ private:
     }
     static format::peer_progress progress_of(progress_table const& t, bool down) {
         format::peer_progress out{t.epoch(), down, {}};
-        for (auto const& [node, e] : t.nodes()) out.nodes.push_back({node, e.in_memory, e.on_disk});
+        for (auto const& [node, e] : t.nodes())
+            if (!down || !e.lags) out.nodes.push_back({node, e.in_memory, e.on_disk});
         return out;
     }
 
@@ -1345,7 +1501,10 @@ private:
             if (c.outcome && (c.given_up || has_reached(c.outcome->at, c.stored))) done.push_back(c.id);
         for (auto const& id : done) {
             auto* const c = calls_.find(id);
-            if (!c->given_up) io_->finish(id, errc{});
+            if (!c->given_up) {
+                tell_level(*c);
+                io_->finish(id, errc{});
+            }
             calls_.erase(id);
         }
     }
@@ -1364,6 +1523,14 @@ private:
         }
         if (live >= options_.copies_in_memory) return t.holders(at, false) >= options_.copies_in_memory || mutated(mutant::lagging_counted);
         return t.holders(at, true) >= live;  // too few to be safe in memory: on all disks there are
+    }
+    // No more are up than there are: the caller hears how many hold it.
+    void tell_level(call& c) const {
+        auto const& t = is_master() ? below_ : told_;
+        auto& held = c.outcome->held;
+        held.in_memory = static_cast<std::uint32_t>(t.holders(c.outcome->at, false));
+        held.on_disk = static_cast<std::uint32_t>(t.holders(c.outcome->at, true));
+        if (c.stored ? held.on_disk < options_.copies_on_disk : held.in_memory < options_.copies_in_memory) hit(reached::level_raised);
     }
     void give_up(call& c) {
         c.given_up = true;
@@ -1451,6 +1618,12 @@ private:
     std::uint64_t use_due_ = 0, handing_until_ = 0, quiet_due_ = 0;
     std::uint64_t claiming_since_ = 0, heirs_due_ = 0;
     std::uint32_t last_heir_ = 0;            // to whom it was last tried to hand over, as the store failed
+    reached handing_because_ = reached::handover_by_use;
+    std::uint64_t asking_until_ = 0;               // for mastership
+    bool has_met_ = true;                          // a peer with the object, or needs none
+    bool disk_fails_ = false;
+    std::size_t unflushed_ = 0;                    // bytes ordered since
+    std::set<std::uint32_t> heirs_asked_;          // since; this node among them: there was none
     std::uint64_t join_due_ = 0, claim_due_ = 0, who_due_ = 0, frozen_until_ = 0, apart_due_ = 0;
     std::uint32_t postponed_ = 0;
     folding fold_;

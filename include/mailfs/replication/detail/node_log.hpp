@@ -30,7 +30,7 @@
 
 namespace mailfs::detail {
 
-/// Belongs to one executor; one call at a time, but for add(). After an error of flush(), begin() or adopt() only open() may follow.
+/// Belongs to one executor; one call at a time, but for add(). After an error of any call that writes only open() or leave_file() may follow.
 template <filesystem Fs, host Host, state_machine M>
 class node_log {
 public:
@@ -106,6 +106,33 @@ public:
         co_await remove_old();
     }
 
+    /// After an error: what was written since the last sync may be lost, and the next file is one that was never begun. Before
+    /// rotate() or adopt().
+    asio::awaitable<void> leave_file() {
+        file_.reset();
+        buffer_.clear();
+        auto const names = co_await list_logs(fs_, directory_);
+        number_ = std::max({number_, names.newest_log(), names.snapshots.empty() ? 0 : names.snapshots.back()});
+    }
+    /// The steps behind this place, as far as they were flushed. None: the files do not have the place, or not all from there on, or
+    /// that is more than `size_max` bytes. Cost: one read of the files that have them.
+    asio::awaitable<std::vector<format::stream_step>> read_from(position from, std::uint64_t chain, std::size_t size_max) {
+        reading r{from, chain, size_max};
+        auto const names = co_await list_logs(fs_, directory_);
+        for (auto const n : names.logs) {
+            auto const name = path(log_name(n));
+            auto file = co_await fs_.open(name);
+            if (!file) continue;
+            format::log_header h;
+            auto const size = co_await file->read(0, std::as_writable_bytes(std::span(&h, 1)));
+            check_log_header(h, size, n, name, format::log_feature_replicated);
+            if (!r.begin({h.epoch, h.n}, h.chain)) continue;
+            auto const bytes = co_await read_log(*file, name);
+            r.take(bytes_view(bytes).subspan(std::min(bytes.size(), sizeof h)), format::record_seed(h.nonce));
+        }
+        co_return std::move(r.steps);
+    }
+
     /// Leaves what is there and goes on with this state: of this node itself, or a peer's. It is on stable storage then. The bytes
     /// are a dump(); `machine` takes them over. False: suits(state) says no. Throws corrupt, and nothing has changed then.
     template <class Suits>
@@ -120,17 +147,58 @@ public:
         co_await make(name, snapshot, mutated(mutant::adopted_without_sync) ? durability::none : durability::stored);
         buffer_.clear();
         co_await begin_with(h);
+        co_await remove_old();
         snapshot_size_ = snapshot.size();
         aligned_bytes kept(snapshot);
         machine.load(kept.span(), name);
         held_ = std::move(kept);
         mapping_.reset();
         heard_ = 0;
-        co_await remove_old();
         co_return true;
     }
 
 private:
+    // Goes through files in their order: a file that does not begin where the one before ended begins anew.
+    struct reading {
+        position from;
+        std::uint64_t chain;
+        std::size_t size_max;
+        position at{};
+        std::uint64_t chain_at = 0;
+        bool is_there = false;
+        std::size_t size = 0;
+        std::vector<format::stream_step> steps{};
+
+        // False: the file is not needed.
+        bool begin(position first, std::uint64_t first_chain) {
+            if (!is_there || at != first || chain_at != first_chain) {
+                is_there = false;
+                steps.clear();
+                size = 0;
+            }
+            at = first;
+            chain_at = first_chain;
+            look();
+            return is_there || at < from;
+        }
+        void look() { is_there = is_there || (at == from && chain_at == chain); }
+        void take(bytes_view rest, std::uint32_t seed) {
+            while (auto const record = format::decode_record(rest, seed)) {
+                if (!is_next(at, *record)) break;
+                at = {record->header.base_offset, record->header.base_n};
+                chain_at = stream_state::chain_after(chain_at, *record);
+                if (is_there) add(*record);
+                look();
+                rest = rest.subspan(record->header.size);
+            }
+        }
+        void add(format::record_view const& r) {
+            size += sizeof(format::stream_step) + r.payload.size();
+            if (size <= size_max) steps.push_back(step_of(r));
+            else steps.clear();
+        }
+    };
+
     // A name that is taken was made by a process of ours that died half-way, or by a stranger.
     asio::awaitable<void> make(std::string const& name, bytes_view bytes, durability wanted = durability::stored) {
         bool const made = co_await fs_.create(name, bytes, wanted);

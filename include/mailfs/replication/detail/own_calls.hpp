@@ -26,7 +26,9 @@ public:
         std::vector<std::byte> operations;
         bool stored = false;
         bool given_up = false;           ///< its caller has gone
-        bool was_sent = false;           ///< to a master, or ordered here
+        bool was_sent = false;           ///< to another node, or ordered here
+        std::uint32_t sent = 0;          ///< how often, to a master or to be ordered here
+        std::uint32_t sent_away = 0;     ///< of these, to another node
         std::uint64_t due_ms = 0;        ///< steady; its caller is sent away then
         std::optional<Outcome> outcome;  ///< it took effect at outcome->at
     };

@@ -47,6 +47,7 @@ struct peer_link_options {
     std::uint32_t node = 0;  ///< this one
     std::uint32_t slot = 0;
     std::uint64_t incarnation = 0;
+    std::uint16_t version_min = format::peer_version, version_max = format::peer_version;
     std::vector<std::uint32_t> peers;       ///< all others
     std::function<std::uint64_t()> random;  ///< for nonces, and to spread attempts
     std::function<std::uint64_t()> now_ms;  ///< wall clock, told in hellos
@@ -338,7 +339,7 @@ private:
     /// Why a hello is not good; empty: it is.
     std::string objection(session const& s, format::peer_hello const& h) const {
         if (h.cluster != options_.cluster) return "it belongs to another cluster: " + h.cluster.hex();
-        if (h.version_min > format::peer_version || h.version_max < format::peer_version)
+        if (h.version_min > options_.version_max || h.version_max < options_.version_min)
             return "it speaks versions " + std::to_string(h.version_min) + " to " + std::to_string(h.version_max) + " only";
         if (h.node == options_.node) return "it has this node's number";
         if (find(h.node) == nullptr) return "it is node " + std::to_string(h.node) + ", which is no peer";
@@ -382,7 +383,8 @@ private:
     }
     format::peer_hello own_hello() {
         format::peer_hello h;
-        h.version_min = h.version_max = format::peer_version;
+        h.version_min = options_.version_min;
+        h.version_max = options_.version_max;
         h.cluster = options_.cluster;
         h.node = options_.node;
         h.slot = options_.slot;

@@ -19,10 +19,15 @@ public:
     struct entry {
         std::uint32_t in_memory = 0, on_disk = 0;
         std::uint32_t via = 0;  ///< the follower that told it
+        std::uint64_t late_since = 0;
+        bool lags = false;      ///< does not count where so many are asked for
     };
 
     std::uint32_t epoch() const noexcept { return epoch_; }
-    std::size_t count() const noexcept { return nodes_.size(); }
+    /// But for those that lag.
+    std::size_t count() const noexcept {
+        return static_cast<std::size_t>(std::count_if(nodes_.begin(), nodes_.end(), [](auto const& n) { return !n.second.lags; }));
+    }
     std::map<std::uint32_t, entry> const& nodes() const noexcept { return nodes_; }
 
     void begin(std::uint32_t epoch) {
@@ -32,7 +37,7 @@ public:
     void go_on(std::uint32_t epoch) noexcept { epoch_ = epoch; }
     /// True: it is news.
     bool note(std::uint32_t node, std::uint32_t in_memory, std::uint32_t on_disk, std::uint32_t via) {
-        auto const [it, is_new] = nodes_.try_emplace(node, entry{in_memory, on_disk, via});
+        auto const [it, is_new] = nodes_.try_emplace(node, entry{in_memory, on_disk, via, 0, false});
         if (is_new) return true;
         auto& e = it->second;
         bool const news = in_memory > e.in_memory || on_disk > e.on_disk;
@@ -49,14 +54,37 @@ public:
     bool replace_behind(std::uint32_t follower, format::peer_progress const& told, std::uint32_t self) {
         std::map<std::uint32_t, entry> now;
         for (auto const& n : told.nodes)
-            if (n.node != self && now.size() < nodes_max) now.insert_or_assign(n.node, entry{n.in_memory, n.on_disk, follower});
+            if (n.node != self && now.size() < nodes_max) now.insert_or_assign(n.node, entry{n.in_memory, n.on_disk, follower, 0, false});
         bool news = std::erase_if(nodes_, [&](auto const& n) { return n.second.via == follower && !now.contains(n.first); }) > 0;
         for (auto const& [node, e] : now) {
             auto& mine = nodes_[node];
             news = news || mine.in_memory != e.in_memory || mine.on_disk != e.on_disk || mine.via != follower;
-            mine = e;
+            mine.in_memory = e.in_memory, mine.on_disk = e.on_disk, mine.via = e.via;
         }
         return news;
+    }
+    /// Who has been behind `floor` for so long lags until it is there. Answers how many begin to.
+    std::size_t judge(std::uint32_t floor, std::uint64_t now, std::uint32_t patience_ms) noexcept {
+        std::size_t begin = 0;
+        for (auto& [node, e] : nodes_) {
+            if (e.in_memory >= floor) {
+                e.late_since = 0;
+                e.lags = false;
+                continue;
+            }
+            if (e.late_since == 0) e.late_since = now;
+            if (e.lags || e.late_since + patience_ms > now) continue;
+            e.lags = true;
+            ++begin;
+        }
+        return begin;
+    }
+    /// When judge() may find that somebody lags, if nothing else happens; 0: nobody is late.
+    std::uint64_t late_due(std::uint32_t patience_ms) const noexcept {
+        std::uint64_t due = 0;
+        for (auto const& [node, e] : nodes_)
+            if (e.late_since != 0 && !e.lags && (due == 0 || e.late_since + patience_ms < due)) due = e.late_since + patience_ms;
+        return due;
     }
     /// What the master says replaces what is here.
     void replace(format::peer_progress const& told, std::uint32_t via) {

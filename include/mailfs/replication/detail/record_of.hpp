@@ -22,5 +22,8 @@ inline format::record_view record_of(format::stream_step const& step) noexcept {
     r.payload = step.payload;
     return r;
 }
+inline format::stream_step step_of(format::record_view const& r) {
+    return {r.kind(), {r.header.base_offset, r.header.base_n}, r.dot(), r.stamp(), {r.payload.begin(), r.payload.end()}};
+}
 
 }  // namespace mailfs::detail

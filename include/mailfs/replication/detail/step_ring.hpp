@@ -38,6 +38,10 @@ public:
     }
     std::size_t count() const noexcept { return entries_.size(); }
     std::size_t size() const noexcept { return size_; }  ///< bytes
+    /// The lowest n in this epoch from which on the ring has all steps; 0 when it has nothing.
+    std::uint32_t floor(std::uint32_t epoch) const noexcept {
+        return entries_.empty() || entries_.front().before.epoch != epoch ? 0 : entries_.front().before.n;
+    }
     entry const& operator[](std::size_t n) const noexcept { return entries_[n]; }
 
     /// The first step behind this place, if the ring still has it and knows the place; O(log count).

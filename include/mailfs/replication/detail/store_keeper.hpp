@@ -101,6 +101,7 @@ public:
         urgent_ = false;
     }
     position on_disk() const noexcept { return stored_; }
+    void read_steps(std::uint32_t, position, std::uint64_t, std::size_t) {}
     void note_stored(position at) {
         log_.note_stored(at);
         if (at > stored_) {
