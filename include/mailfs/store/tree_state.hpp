@@ -115,13 +115,10 @@ public:
     }
     std::uint32_t ids_left() const noexcept { return 0; }
     static std::uint32_t ids_wanted(bytes_view) noexcept { return 0; }
-    static bool wants_room(bytes_view operations) {
-        bool wants = false;
-        format::for_each_operation(operations, [&](std::uint16_t kind, std::uint16_t, bytes_view) {
-            wants = kind != std::uint16_t(format::tree_operation_kind::remove);
-            return !wants;
-        });
-        return wants;
+    static bool wants_room(bytes_view operations) noexcept {
+        while (auto const operation = format::take_tree_operation(operations))
+            if (!std::holds_alternative<format::tree_remove>(*operation)) return true;
+        return false;
     }
     bool is_unsettled() const noexcept {
         return std::any_of(contents_.displaced.begin(), contents_.displaced.end(), [](auto const& d) { return !d.second.into; });
