@@ -83,6 +83,8 @@ inline constexpr std::size_t power_cut_count = 7;
 /// What becomes of what was not synced, in the order of mailfs::power_cut.
 inline constexpr std::array<std::string_view, power_cut_count> power_cut_names{"lose_all", "keep_all", "cut", "appends", "pages", "garbage", "any"};
 constexpr bool is_fault(deed d) noexcept { return d > deed::look; }
+/// Of a store that all reach.
+constexpr bool is_of_shared_store(deed d) noexcept { return d >= deed::store_cut; }
 /// What nodes say to each other gets there soon. Not so when a process ends: links are made again after a while, and whoever meets first goes on.
 constexpr bool leaves_links(deed d) noexcept {
     return d == deed::clock_jump || d == deed::clock_stands;
@@ -237,6 +239,7 @@ private:
         c.arg = word();
         c.time_ms = 1 + pick(fault_ms_ * 2);
         if (c.what == deed::long_pause) c.time_ms = 1000 + pick(60'000);
+        if (c.what == deed::heals_late) c.time_ms += 300;  // so that it is noticed
         if (c.what == deed::sleep || c.what == deed::old_disk) {
             if (std::exchange(c.what == deed::sleep ? sleeps_ : restores_, true)) return;
         }

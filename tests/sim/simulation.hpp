@@ -639,7 +639,7 @@ private:
             if (stopped_) return;
             crash(c.node, false, 0);
             at(c.node).put_disk(*backup);
-            seen_[c.node - 1].disk = c.arg % 3 == 0 ? disk_history::forgotten : disk_history::restored;
+            seen_[c.node - 1].disk = c.arg % 2 == 0 ? disk_history::forgotten : disk_history::restored;
             ledger_.lost_its_disk(c.node);
             start(at(c.node));
             ++result_.deeds[static_cast<std::size_t>(deed::old_disk)];

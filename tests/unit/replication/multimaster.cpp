@@ -402,6 +402,51 @@ TEST_CASE("multimaster: the outcome tells how many nodes hold a change, fewer th
     CHECK(d->outcome.held == copies_held{1, 1});
 }
 
+namespace {
+
+struct latency {
+    double mean_ms, worst_ms;
+};
+// Of changes through a member, and of appends that are synced, one after the other, while node 3 is what `trouble` makes of it.
+latency latency_of(std::function<void(cluster&)> const& trouble) {
+    cluster c(3);
+    c.open_all();
+    c.world.run_for(second);
+    if (trouble) trouble(c);
+    constexpr std::uint64_t count = 400;
+    sim_time sum = 0, worst = 0;
+    for (std::uint64_t n = 1; n <= count; ++n) {
+        auto const began = c.world.now();
+        auto const r = n % 2 == 1 ? c.append(2, n) : c.propose(2, flags(static_cast<uid_t>(1 + n / 4), flag::seen));
+        REQUIRE(c.run([&] { return r->done; }));
+        REQUIRE(r->error == "");
+        sum += c.world.now() - began;
+        worst = std::max(worst, c.world.now() - began);
+        c.world.run_for(5 * ms);
+    }
+    return {static_cast<double>(sum) / count / ms, static_cast<double>(worst) / ms};
+}
+void stall_again_and_again(cluster& c) {
+    for (std::uint32_t n = 1; n <= 2; ++n) c.network.stall_connections(3, n, 0, 200 * ms), c.network.stall_connections(n, 3, 0, 200 * ms);
+    c.world.after(230 * ms, [&c] { stall_again_and_again(c); });
+}
+
+}  // namespace
+
+TEST_CASE("multimaster: a member that stalls, stands still or is dead adds less than a twentieth to the latency of the others") {
+    auto const sound = latency_of({});
+    MESSAGE("sound: mean " << sound.mean_ms << " ms, worst " << sound.worst_ms);
+    auto const holds = [&](std::string const& what, std::function<void(cluster&)> const& trouble) {
+        auto const l = latency_of(trouble);
+        MESSAGE(what << ": mean " << l.mean_ms << " ms, worst " << l.worst_ms);
+        CHECK(l.mean_ms <= sound.mean_ms * 1.05);
+        CHECK(l.worst_ms <= sound.worst_ms * 1.5);
+    };
+    holds("stalls", stall_again_and_again);
+    holds("stands still", [](cluster& c) { c[3].process->pause(); });
+    holds("dead", [](cluster& c) { c[3].process->kill(); });
+}
+
 TEST_CASE("multimaster: a member that was away catches up from the log on a peer's disk, and from a snapshot where that is smaller") {
     for (bool const small : {true, false}) {
         detail::reached_so_far() = {};

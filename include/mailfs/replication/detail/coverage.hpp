@@ -31,7 +31,7 @@ enum class reached : std::uint8_t {
     master_silent,            ///< noticed by silence
     claimed,                  ///< claiming -> master
     claim_adopted_tail,       ///< took over what another member had of the old epoch
-    claim_lost,               ///< joined who claimed before
+    claim_lost,               ///< claiming -> joining: another won
     ordered,                  ///< master: PROPOSE, ordered
     repeated,                 ///< master: PROPOSE, answered from what was done before
     flush_failed_handover,    ///< no space or I/O: handed over to one whose disk works
@@ -157,6 +157,11 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(reached::
     "fold_metadata",
 };
 static_assert(!reached_names.back().empty(), "a row without a name");
+
+/// Whether only nodes that share a store come there.
+constexpr bool is_of_shared_store(reached r) noexcept { return r >= reached::claim_with_tail && r <= reached::slept; }
+/// Whether it takes an operator's mistake: two nodes with one slot.
+constexpr bool is_of_broken_slots(reached r) noexcept { return r == reached::push_clash || r == reached::fold_same_uid; }
 
 using reached_counts = std::array<std::uint64_t, static_cast<std::size_t>(reached::count)>;
 

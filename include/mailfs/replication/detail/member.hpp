@@ -355,7 +355,7 @@ public:
         transfer_ = {};
         if (good) {
             hit(reached::caught_up_by_snapshot);
-            if (role_ == member_role::ousted) hit(reached::branch_handed_in);
+            if (role_ == member_role::ousted || is_frozen()) hit(reached::branch_handed_in);
             if (!has_state_) hit(reached::open_from_peer);
             has_state_ = true;
             frozen_until_ = 0;
@@ -617,6 +617,7 @@ private:
         follow(best, false);
     }
     void follow(std::uint32_t node, bool tail_only) {
+        if (who_due_ != 0 && !tail_only) hit(reached::claim_lost);
         leave_upstream();
         upstream_ = node;
         tail_only_ = tail_only;
@@ -687,13 +688,10 @@ private:
         if (who_.empty()) conclude_who();
     }
     void conclude_who() {
+        choose_upstream();
         who_due_ = 0;
         who_.clear();
-        choose_upstream();
-        if (upstream_ != 0) {
-            hit(reached::claim_lost);
-            return;
-        }
+        if (upstream_ != 0) return;
         if (is_about_to_be_folded()) {
             ++postponed_;
             claim_due_ = now() + options_.patience_ms;
