@@ -91,6 +91,12 @@ std::vector<found_schedule> found_schedules() {
                                                      {1329, deed::expunge, 2, 0, 69, 0}, {1362, deed::add_keyword, 2, 0, 3, 0}, {1405, deed::add_keyword, 2, 0, 37, 0},
                                                      {2405, deed::break_links, 2, 1, 13, 18}}),
                      {10'000, 20, 376, 5000, 6609})},
+        {"a node that had used up its reserved UIDs served after a power cut from below the MODSEQ that it had shown",
+         with_copies(of(2002732, 4, 1155, {{932, deed::append_many, 4, 0, 70, 0}, {1032, deed::clog, 1, 2, 50, 38}, {1036, deed::append_many, 4, 0, 43, 0},
+                                           {1058, deed::append_stored, 2, 0, 35, 0}, {1065, deed::append_many, 3, 0, 12, 0},
+                                           {1072, deed::slow_way, 1, 4, 2519579759, 26}, {1152, deed::add_keyword, 3, 0, 16, 0},
+                                           {1154, deed::power_cut, 3, 2, 0, 22}}, 1),
+                     2, 1)},
     };
 }
 

@@ -49,6 +49,7 @@ struct replication_options {
     std::size_t bodies_at_once = 4;    ///< bodies of one mailbox that are fetched in the background at once
     std::size_t bodies_in_size = 64U << 20;  ///< bytes of bodies on their way in: beyond it no peer's offer is taken
     std::size_t ring_size = 256U << 10;    ///< bytes of recent steps kept for members that are behind
+    std::uint64_t state_size_max = 1U << 30;  ///< bytes of a state that a peer may send: ten million messages
     std::size_t waiting_max = 1U << 20;    ///< bytes of proposals that wait for their place
     std::size_t unflushed_max = 1U << 20;  ///< bytes that a master orders while its disk fails; then it takes expunges alone
 };

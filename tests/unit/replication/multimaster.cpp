@@ -567,7 +567,7 @@ TEST_CASE("multimaster: what is kept for a fold goes once every node has it") {
     CHECK(c[1].at() == at);  // a quiet mailbox stays quiet
 }
 
-TEST_CASE("multimaster: a state of many pieces reaches a node that has none") {
+TEST_CASE("multimaster: a state of many pieces reaches a node that has none, unless it is beyond what that holds") {
     cluster c(2);
     c[1].make();
     REQUIRE(c.run([&] { return c[1].opened.has_value(); }));
@@ -583,7 +583,13 @@ TEST_CASE("multimaster: a state of many pieces reaches a node that has none") {
         CHECK(r->outcome.appended == 200);
     }
     CHECK(c[1].state().dump().size() > 3 * detail::member<mailbox_state>::piece_size);
-    c[2].open();
+    c[2].kill();
+    c[2].options.state_size_max = 3 * detail::member<mailbox_state>::piece_size;
+    c[2].start(), c[2].open();
+    CHECK(!c.run([&] { return c.all_open(); }));
+    c[2].kill();
+    c[2].options.state_size_max = replication_options().state_size_max;
+    c[2].start(), c[2].open();
     REQUIRE(c.run([&] { return c.all_open(); }));
     CHECK(c.all_equal());
 }

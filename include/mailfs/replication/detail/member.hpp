@@ -135,7 +135,7 @@ public:
         role_ = member_role::joining;
         serves_ = false;
         heard_ = std::max({heard_, heard, stream().at.epoch});
-        floor_ = has_state && has_ids() ? std::max(machine_->next_id(), ids_known() + 1) : 0;
+        floor_ = has_state && has_ids() ? first_id_never_shown() : 0;
         if (has_state && !is_new) leave_behind_what_the_disk_forgot();
         if (has_state && !is_new) {
             hit(reached::restarted);
@@ -502,6 +502,10 @@ private:
         for (auto const& e : branch.stream().history()) last = std::max(last, e.ids_last);
         return last;
     }
+
+    // One above the next id that may have been shown before a restart. What the disk forgot follows on the reservation it tells of, so it is
+    // the next reservation, or another epoch, that leaves it behind: not the last id of this one.
+    std::uint32_t first_id_never_shown() const { return std::max(machine_->next_id(), std::min(ids_known(), uid_max - 2) + 2); }
 
     // The next id that clients may have been told of: before this life began, too, for the state that tells of it may go.
     std::uint32_t ids_shown() const { return std::max(machine_->next_id(), serves_ ? 0 : floor_); }
@@ -1186,6 +1190,7 @@ private:
     }
 
     void on(std::uint32_t node, peer& p, format::peer_snapshot const& m) {
+        if (m.size > options_.state_size_max) return m.branch ? leave_branch(node, m.at) : void();
         if (m.branch) return take_branch(node, m);
         if (node != upstream_ || adopting_ || caught_up_) return;
         asked_at_ = now();
@@ -1370,6 +1375,13 @@ private:
         if (!is_master()) role_ = member_role::joining;
         must_announce_ = true;
         go_on();
+    }
+    // Too much to hold: its node goes on by itself, and it is tried again in a while.
+    void leave_branch(std::uint32_t node, position at) {
+        if (node != fold_.from || fold_.branch) return;
+        unfoldable_ = at;
+        unfoldable_until_ = now() + unfoldable_ms;
+        fold_ = {};
     }
     void take_branch(std::uint32_t node, format::peer_snapshot const& m) {
         if (node != fold_.from || !is_master() || fold_.branch) return;
