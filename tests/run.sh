@@ -50,7 +50,7 @@ if [ -n "$sanitize" ]; then
     only="unit unit_planted crash fuzz_replay archetypes"
     refused=$(cd tests/compile && for f in index_*.cpp fs_without_sync.cpp; do echo "refused_${f%.cpp}"; done)
     # shellcheck disable=SC2086  # a list of words
-    [ $# -gt 0 ] || set -- unit unit_planted crash fuzz_replay $refused
+    [ $# -gt 0 ] || set -- unit unit_log_model unit_every_bit unit_planted crash fuzz_replay $refused
 fi
 # shellcheck disable=SC2086  # nothing, or some words
 meson compile -C "$build" $only </dev/null || fail "It does not build (see above)."
