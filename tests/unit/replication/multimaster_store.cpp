@@ -6,10 +6,12 @@
 #include <mailfs/host/sim_host.hpp>
 #include <mailfs/index/index.hpp>
 #include <mailfs/log/lockless_log.hpp>
+#include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/transport/sim_transport.hpp>
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -137,6 +139,30 @@ struct cluster {
             out->done = true;
         }((*this)[node], copy, d, r));
         return r;
+    }
+    void append_stored(std::uint32_t node, std::uint64_t first, std::uint64_t count) {
+        for (auto n = first; n < first + count; ++n) {
+            auto const r = append(node, n);
+            REQUIRE(run([&] { return r->done; }));
+            CHECK(r->error == "");
+        }
+    }
+    std::uint32_t master() { return (*this)[1].is_master() ? 1 : 2; }
+    void cut_off() {
+        network.cut(1, 2);
+        network.cut(2, 1);
+    }
+    void heal() {
+        network.heal(1, 2);
+        network.heal(2, 1);
+    }
+    bool has_file(std::string const& name) const {
+        auto const all = store.paths();
+        return std::find(all.begin(), all.end(), "box/" + name) != all.end();
+    }
+    std::size_t files(std::string const& kind) const {
+        auto const all = store.paths();
+        return std::size_t(std::count_if(all.begin(), all.end(), [&](auto const& p) { return p.starts_with("box/" + kind); }));
     }
     void restart(std::uint32_t node) {
         (*this)[node].start();
@@ -293,4 +319,119 @@ TEST_CASE("shared store: of two nodes that make one mailbox one makes it, and th
     REQUIRE(c.run([&] { return c[1].opened.has_value() && c[2].opened.has_value(); }));
     CHECK(c[1].made != c[2].made);
     CHECK(c.run([&] { return c.all_equal(); }, 3 * second));
+}
+
+TEST_CASE("shared store: a member covers what its master leaves long, and removes it when that is safe") {
+    shared_store rules;
+    rules.files_max = 1000;
+    rules.late_ms = 2000;
+    cluster c(2, rules);
+    auto const master = c.master(), other = 3 - master;
+    c[other].kill();
+    c[other].rules.files_max = 4;
+    c.restart(other);
+    REQUIRE(c[master].is_master());
+    c.append_stored(master, 1, 12);
+    CHECK(c.run([&] { return c.files("index.") > 0; }, second));
+    CHECK(c[master].is_master());
+    CHECK(c.has_file("log.1"));
+    CHECK(c.run([&] { return !c.has_file("log.1") && c.files("log.") < 8; }, 3 * second));
+    c.append_stored(master, 13, 1);
+    c[1].kill();
+    c[2].kill();
+    c.restart(1);
+    CHECK(c[1].state().counters().messages == 13);
+}
+
+TEST_CASE("shared store: who opens a long log covers it") {
+    shared_store rules;
+    rules.files_max = 1000;
+    cluster c(2, rules);
+    c.append_stored(1, 1, 8);
+    c[1].kill();
+    c[2].kill();
+    CHECK(c.files("index.") == 0);
+    c[2].rules.files_max = 4;
+    c.restart(2);
+    CHECK(c.run([&] { return c.files("index.") > 0; }, second));
+    c[2].kill();
+    c.restart(1);
+    CHECK(c[1].state().counters().messages == 8);
+}
+
+TEST_CASE("shared store: what a node covered before it died is removed by another, what opens an epoch when it is old") {
+    shared_store rules;
+    rules.files_max = 4;
+    rules.late_ms = 5000;
+    rules.keep_epochs_ms = 60'000;
+    cluster c(2, rules);
+    c.append_stored(c.master(), 1, 6);
+    REQUIRE(c.run([&] { return c.files("index.") > 0; }, second));
+    c[1].kill();
+    c[2].kill();
+    CHECK(c.has_file("log.1"));
+    c.restart(2);  // which takes two seconds
+    c.world.run_for(2 * second);
+    CHECK(c.has_file("log.1"));  // a create may still be late
+    c.world.run_for(2 * second);
+    CHECK(!c.has_file("log.1"));
+    CHECK(c.has_file("log.2"));
+    c.world.run_for(60 * second);
+    CHECK(!c.has_file("log.2"));
+    c.append_stored(2, 7, 1);
+    CHECK(c[2].state().counters().messages == 7);
+}
+
+TEST_CASE("shared store: a snapshot that fails, half of the removal, and a node that comes and goes meanwhile lose nothing") {
+    shared_store rules;
+    rules.files_max = 3;
+    rules.late_ms = 300;
+    cluster c(2, rules);
+    std::uint64_t number = 0;
+    for (std::uint64_t call = 1; call < 30; ++call) {
+        auto const master = c.master();
+        c[master].way->faults().stop_at(c[master].way->faults().calls() + call, call);  // it dies in there
+        auto const a = c.append(3 - master, ++number);
+        REQUIRE(c.run([&] { return a->done; }));
+        CHECK(a->error == "");
+        c.world.run_for(400 * ms);
+        c[master].kill();
+        c.restart(master);
+    }
+    c[1].kill();
+    c[2].kill();
+    c.restart(1);
+    CHECK(c[1].state().counters().messages == number);
+    CHECK(c.files("index.") <= 3);
+}
+
+TEST_CASE("shared store: a master that slept until what shut it out was gone looks before it believes what it wrote") {
+    shared_store rules;
+    rules.files_max = 2;
+    rules.late_ms = 500;
+    rules.keep_epochs_ms = 4000;
+    rules.sleep_ms = 3000;
+    for (bool const looks : {true, false}) {
+        cluster c(2, rules);
+        auto const master = c.master(), other = 3 - master;
+        auto const epoch = c[master].state().stream().at.epoch;
+        mailfs::detail::planted() = {looks ? mailfs::detail::mutant::none : mailfs::detail::mutant::store_slept_not_looked, 0};
+        mailfs::detail::reached_so_far() = {};
+        c.cut_off();
+        c[master].process->pause();
+        REQUIRE(c.run([&] { return c[other].is_master(); }));
+        c.append_stored(other, 1, 4);
+        c.world.run_for(10 * second);
+        CHECK(c[master].state().stream().at.epoch == epoch);
+        c[master].process->go_on();
+        auto const a = c.append(master, 5);
+        REQUIRE(c.run([&] { return a->done; }));
+        mailfs::detail::planted() = {};
+        CHECK(a->error == "");
+        CHECK(hits(reached::slept) > 0);
+        c[1].kill();
+        c[2].kill();
+        c.restart(other);
+        CHECK(c[other].state().counters().messages == (looks ? 5 : 4));  // what was acknowledged would be lost
+    }
 }

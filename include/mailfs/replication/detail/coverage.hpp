@@ -59,6 +59,8 @@ enum class reached : std::uint8_t {
     no_room_without_store,    ///< master: the unflushed bound is reached
     strict_refusal,           ///< master: the store fails, and nothing is ordered
     covered_removed,          ///< files that a snapshot covers were removed
+    old_epoch_removed,        ///< ... and what opened an epoch long ago
+    covered_for_master,       ///< a member made the snapshot that the master had not
     slept,                    ///< a master that had not written for long looked before it did
     // outcomes
     proposed_again,           ///< by a member that lost its master
@@ -130,6 +132,8 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(reached::
     "no_room_without_store",
     "strict_refusal",
     "covered_removed",
+    "old_epoch_removed",
+    "covered_for_master",
     "slept",
     "proposed_again",
     "relayed",
