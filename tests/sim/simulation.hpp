@@ -379,6 +379,7 @@ private:
         parts.copies_on_disk = schedule_.copies_on_disk;
         parts.tuned = schedule_.tuned;
         parts.arbiter = arbiter_of(schedule_);
+        parts.unflushed_node_max = schedule_.unflushed_node_max;
         if (m.number() == 1 && schedule_.seed % 2 == 0) parts.arbiter.files_max *= 8;  // it leaves to others what it should cover
         parts.version_min = seen_[m.number() - 1].versions.min;
         parts.version_max = seen_[m.number() - 1].versions.max;

@@ -56,20 +56,27 @@ struct machine {
         mail = std::make_unique<box>(*way, "box", policy(*set, rules));
         process->spawn(set->run());
     }
-    void make() {
-        process->spawn([](machine& m) -> asio::awaitable<void> {
+    void make() { make(*mail); }
+    void make(box& b) {
+        opened.reset();
+        process->spawn([](machine& m, box& made) -> asio::awaitable<void> {
             format::mailbox_transaction t;
             t.raise(77, 1);
             auto const bytes = t.bytes();
-            m.made = co_await m.mail->create(object, bytes);
+            m.made = co_await made.create(object, bytes);
             m.opened = true;
-        }(*this));
+        }(*this, b));
+    }
+    void make_second() {
+        second = std::make_unique<box>(*way, "second", policy(*set, rules));
+        make(*second);
     }
     void open() {
         process->spawn([](machine& m) -> asio::awaitable<void> { m.opened = co_await m.mail->open(); }(*this), [](std::exception_ptr) {});
     }
     void kill() {
         process->kill();
+        second.reset();
         mail.reset();
         set.reset();
         transport.reset();
@@ -89,7 +96,7 @@ struct machine {
     std::shared_ptr<sim_process> process;
     std::optional<sim_transport> transport;
     std::unique_ptr<set_type> set;
-    std::unique_ptr<box> mail;
+    std::unique_ptr<box> mail, second;
     std::optional<bool> opened;
     bool made = false;
 };
@@ -122,22 +129,31 @@ struct cluster {
             if (m->state().dump() != first) return false;
         return true;
     }
-    std::shared_ptr<result> append(std::uint32_t node, std::uint64_t number, durability d = durability::stored) {
+    std::shared_ptr<result> append(std::uint32_t node, std::uint64_t number, durability d = durability::stored) { return append((*this)[node], *(*this)[node].mail, number, d); }
+    std::shared_ptr<result> append(machine& at, box& to, std::uint64_t number, durability d) {
         format::mailbox_transaction t;
         message_entry m;
         m.id = guid::from_words(number, number);
         m.size = 10;
         t.append(m);
+        return propose(at, to, t, d);
+    }
+    std::shared_ptr<result> expunge_first(machine& at, box& from) {
+        format::mailbox_transaction t;
+        t.expunge(uid_set::one(from.state().rows().uid[0]), false);
+        return propose(at, from, t, durability::none);
+    }
+    std::shared_ptr<result> propose(machine& at, box& to, format::mailbox_transaction const& t, durability d) {
         auto const r = std::make_shared<result>();
         std::vector<std::byte> const copy(t.bytes().begin(), t.bytes().end());
-        (*this)[node].process->spawn([](machine& at, std::vector<std::byte> operations, durability wanted, std::shared_ptr<result> out) -> asio::awaitable<void> {
+        at.process->spawn([](box& b, std::vector<std::byte> operations, durability wanted, std::shared_ptr<result> out) -> asio::awaitable<void> {
             try {
-                out->outcome = co_await at.mail->propose(operations, wanted);
+                out->outcome = co_await b.propose(operations, wanted);
             } catch (std::exception const& e) {
                 out->error = e.what();
             }
             out->done = true;
-        }((*this)[node], copy, d, r));
+        }(to, copy, d, r));
         return r;
     }
     void append_stored(std::uint32_t node, std::uint64_t first, std::uint64_t count) {
@@ -249,6 +265,69 @@ TEST_CASE("shared store: a master without it goes on until the unflushed bound, 
     c.world.run_for(second);
     REQUIRE(c.run([&] { return c.all_equal(); }, 3 * second));
     CHECK(c[1].state().counters().messages == kept);  // what was refused did not happen
+}
+
+TEST_CASE("shared store: beyond the unflushed bound what only takes away is ordered, before what waits") {
+    shared_store rules;
+    rules.unflushed_max = 1000;
+    cluster c(2, rules);
+    auto const master = c.master(), other = 3 - master;
+    for (std::uint32_t n = 1; n <= 2; ++n) c[n].way->faults().disk_full_after(0);
+    std::vector<std::shared_ptr<result>> more;
+    for (std::uint64_t n = 1; n < 20; ++n) more.push_back(c.append(master, n, durability::none));
+    c.world.run_for(100 * ms);
+    auto const kept = c[master].state().counters().messages;
+    REQUIRE(kept < 19);
+    auto const taken = c.expunge_first(c[other], *c[other].mail);
+    REQUIRE(c.run([&] { return taken->done; }, 100 * ms));
+    CHECK(taken->error == "");
+    CHECK(c[master].state().counters().messages == kept - 1);
+    auto const own = c.expunge_first(c[master], *c[master].mail);  // behind what it proposed before, which is given up
+    REQUIRE(c.run([&] { return own->done; }, 6 * second));
+    for (std::uint32_t n = 1; n <= 2; ++n) c[n].way->faults().disk_has_room();
+    REQUIRE(c.run([&] { return c.all_equal(); }, 3 * second));
+}
+
+TEST_CASE("shared store: all mailboxes of a node together have a bound, beyond which they wait for one another") {
+    cluster c(1);
+    auto& node = c[1];
+    node.kill();
+    node.options.unflushed_node_max = 1000;
+    c.restart(1);
+    node.make_second();
+    REQUIRE(c.run([&] { return node.opened.has_value(); }));
+    auto const first = c.append(node, *node.second, 1, durability::stored);
+    REQUIRE(c.run([&] { return first->done && node.set->unflushed() == 0; }));
+    auto const fill = [&](std::uint64_t from) {
+        node.way->faults().disk_full_after(0);
+        for (auto n = from; n < from + 19; ++n) c.append(1, n);
+        c.world.run_for(100 * ms);
+    };
+    fill(1);
+    auto const kept = node.state().counters().messages;
+    CHECK(kept > 0);
+    CHECK(kept < 19);
+    auto const waits = c.append(node, *node.second, 2, durability::stored);
+    c.world.run_for(100 * ms);
+    CHECK(node.second->state().counters().messages == 1);
+    CHECK(node.set->unflushed() <= 1000);
+    node.way->faults().disk_has_room();
+    REQUIRE(c.run([&] { return node.set->unflushed() <= 200; }, 200 * ms));  // the flush is tried every 100 ms
+    REQUIRE(c.run([&] { return waits->done; }, 10 * ms));                    // and is all that it waits for
+    CHECK(waits->error == "");
+    REQUIRE(c.run([&] { return node.state().counters().messages == 19 && node.set->unflushed() == 0; }, second));
+
+    fill(20);
+    CHECK(node.state().counters().messages < 38);
+    auto const expunged = c.expunge_first(node, *node.second);
+    c.world.run_for(100 * ms);
+    CHECK(node.second->state().counters().messages == 1);  // ordered, not acknowledged
+    CHECK(!expunged->done);
+    node.way->faults().disk_has_room();
+    REQUIRE(c.run([&] { return expunged->done; }, second));
+    node.second->close();
+    node.mail->close();
+    CHECK(node.set->unflushed() == 0);
 }
 
 TEST_CASE("shared store: strict: who does not reach it refuses within five seconds, and can be read") {

@@ -4,6 +4,7 @@
 
 #include <mailfs/config.hpp>
 #include <mailfs/detail/aligned_bytes.hpp>
+#include <mailfs/detail/signal.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/fs/filesystem.hpp>
 #include <mailfs/host/host.hpp>
@@ -77,6 +78,7 @@ public:
         auto const& stream = std::as_const(core_.machine).stream();
         if (was_master && log_.last() > stream.at) log_.withdraw(stream.at);
         if (was_master && log_.has_unflushed()) last_ = log_.next_file(core_.machine.object());
+        core_.set.note_unflushed(std::exchange(told_unflushed_, 0), 0);
         is_stopped_ = true;
         core_.wake.raise();
         given_.raise();
@@ -90,6 +92,7 @@ public:
         newest_ms_ = now;
         urgent_ = urgent_ || stored;
         log_.add(step);
+        tell_unflushed();
         if (is_due(now)) core_.wake.raise();
     }
     void adopt(std::vector<std::byte> bytes) {
@@ -102,20 +105,22 @@ public:
     }
     void withdraw(position behind) {
         log_.withdraw(behind);
+        tell_unflushed();
         urgent_ = false;
     }
     position on_disk() const noexcept { return stored_; }
     void read_steps(std::uint32_t, position, std::uint64_t, std::size_t) {}
     void note_stored(position at) {
         log_.note_stored(at);
+        tell_unflushed();
         if (at > stored_) {
             stored_ = at;
             stored_signal_.raise();
         }
     }
-    bool has_room(std::size_t size) const noexcept {
-        if (arbiter_.strict) return works_;
-        return !log_.has_unflushed() || log_.unflushed() + size <= arbiter_.unflushed_max;  // a greater one goes alone
+    bool has_room(std::size_t size) {
+        if (log_.has_unflushed() && log_.unflushed() + size > arbiter_.unflushed_max) return false;  // a greater one goes alone
+        return core_.set.has_unflushed_room(core_.name, size);
     }
     bool works() const noexcept { return works_; }
 
@@ -158,10 +163,14 @@ private:
         if (!is_stopped_) now_ms_ = core_.set.steady_ms();
         return now_ms_;
     }
+    void tell_unflushed() {
+        if (!is_stopped_) core_.set.note_unflushed(std::exchange(told_unflushed_, log_.unflushed()), log_.unflushed());
+    }
     void begin_log(typename log_type::tail const& t) {
         auto const& stream = std::as_const(core_.machine).stream();
         log_.reset(stream.at, stream.chain);
         log_.begin(t);
+        tell_unflushed();
         stored_ = stream.at;
     }
     bool is_due(std::uint64_t now) const noexcept {
@@ -254,6 +263,7 @@ private:
         note_success();
         urgent_ = false;
         log_.own(file, t);
+        tell_unflushed();
         stored_ = file.end;
         core_.guarded([&] {
             if (!c.replaces) return core_.member.written(file.end);
@@ -411,6 +421,7 @@ private:
                 replace_state(bytes);
                 auto const& stream = std::as_const(core_.machine).stream();
                 log_.reset(stream.at, stream.chain);
+                tell_unflushed();
             }
             core_.member.adopted(good);
         });
@@ -431,6 +442,7 @@ private:
     std::optional<std::vector<std::byte>> snapshot_;     // that a peer gave
     bool claim_wanted_ = false;
     bool urgent_ = false;                                // somebody waits for what is not in the store
+    std::size_t told_unflushed_ = 0;                     // of the set's
     bool is_flushing_ = false, is_tending_ = false, is_stopped_ = false;
     std::optional<cover> cover_;                         // a snapshot that is to be made
     std::uint64_t look_after_ = 0, now_ms_ = 0;
