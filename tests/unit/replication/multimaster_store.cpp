@@ -59,11 +59,11 @@ struct machine {
     void make() { make(*mail); }
     void make(box& b) {
         opened.reset();
-        process->spawn([](machine& m, box& made) -> asio::awaitable<void> {
+        process->spawn([](machine& m, box& fresh) -> asio::awaitable<void> {
             format::mailbox_transaction t;
             t.raise(77, 1);
             auto const bytes = t.bytes();
-            m.made = co_await made.create(object, bytes);
+            m.made = co_await fresh.create(object, bytes);
             m.opened = true;
         }(*this, b));
     }

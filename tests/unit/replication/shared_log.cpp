@@ -2,6 +2,7 @@
 #include <mailfs/replication/detail/shared_log.hpp>
 
 #include <mailfs/fs/faulty_fs.hpp>
+#include <mailfs/fs/memory_fs.hpp>
 #include <mailfs/index/mailbox_state.hpp>
 #include <mailfs/replication/detail/node_log.hpp>
 
@@ -11,7 +12,10 @@
 #include <doctest/doctest.h>
 
 #include <deque>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 using namespace mailfs;
 using namespace mailfs::test;
@@ -42,6 +46,17 @@ format::stream_step message(position at, std::uint64_t counter) {
     s.payload.assign(t.bytes().begin(), t.bytes().end());
     return s;
 }
+
+/// Lists that are older than all there is.
+struct blind_fs {
+    using file = memory_fs::file;
+    static constexpr fs_traits traits = memory_fs::traits;
+    asio::awaitable<std::optional<file>> open(std::string_view path) { return tree.open(path); }
+    asio::awaitable<bool> create(std::string_view path, bytes_view bytes, durability d) { return tree.create(path, bytes, d); }
+    asio::awaitable<std::vector<std::string>> list(std::string_view) { co_return std::vector<std::string>{}; }
+    asio::awaitable<bool> remove(std::string_view path) { return tree.remove(path); }
+    memory_fs tree;
+};
 
 /// A store, and two processes that reach it, each with a log of its own.
 struct fixture {
@@ -105,6 +120,18 @@ TEST_CASE_FIXTURE(fixture, "shared_log: what was flushed is read, in order, by a
     CHECK(std::as_const(state).stream().at == position{16, 2});
     CHECK(state.counters().messages == 2);
     CHECK(tail.number == 4);
+}
+
+TEST_CASE_FIXTURE(fixture, "shared_log: a list that is older than the log hides nothing, and no log is none") {
+    reign(one, 16, 1);
+    CHECK(flush(one, 1) == made::mine);
+    using blind_log = mailfs::detail::shared_log<blind_fs, test_host, mailbox_state>;
+    blind_log blind(blind_fs{disk.inner()}, host, "box", {}, rules, clock);
+    blind_log elsewhere(blind_fs{disk.inner()}, host, "other", {}, rules, clock);
+    blind_log::tail t;
+    CHECK(test::run([&] { return blind.read(state, t); }));
+    CHECK(t.number == 3);
+    CHECK(!test::run([&] { return elsewhere.read(state, t); }));
 }
 
 TEST_CASE_FIXTURE(fixture, "shared_log: of two claims the first wins, and shuts the master before out") {

@@ -92,7 +92,10 @@ public:
     asio::awaitable<bool> read(M& machine, tail& out) {
         for (int tried = 0;; ++tried) {
             auto const names = co_await list();
-            if (names.empty()) co_return false;
+            if (names.empty()) {  // or the list is older than the log, of which nothing can have been removed yet
+                auto const first = co_await header_at(1);
+                if (!first) co_return false;
+            }
             out = {};
             bool const whole = co_await read_from(machine, names, out);
             if (whole) co_return true;

@@ -223,7 +223,10 @@ private:
             typename log_type::tail t;
             M theirs;
             bool const there = co_await log_.read(theirs, t);
-            if (!there) throw error(errc::corrupt, core_.name, "the log is gone from the store");
+            if (!there) {  // the mailbox was removed
+                core_.close();
+                co_return;
+            }
             auto const& base = std::as_const(theirs).stream();
             auto const before = base.at;
             auto const chain = base.chain;
@@ -387,7 +390,8 @@ private:
             try {
                 bool const there = co_await open();
                 if (!core_.is_open) co_return;
-                core_.begin_member(there, false);
+                if (there) core_.begin_member(true, false);
+                else core_.close();
                 co_return;
             } catch (error const&) {
                 core_.failure = std::current_exception();
