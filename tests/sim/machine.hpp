@@ -34,6 +34,7 @@ struct node_parts {
     std::size_t copies_in_memory = 2, copies_on_disk = 2;
     tuning tuned{};
     shared_store arbiter{};    ///< where there is a store that all reach
+    std::uint32_t unflushed_node_max = 256U << 20;
     std::uint16_t version_min = 1, version_max = 1;
     disk_history disk = disk_history::whole;
     std::function<bool()> may_create{};  ///< whether this one makes the mailbox, which is nowhere yet

@@ -90,6 +90,7 @@ private:
         o.call_ms = parts.tuned.call_ms;
         o.ring_size = parts.tuned.ring_size;
         o.unflushed_max = parts.tuned.unflushed_max;
+        o.unflushed_node_max = parts.unflushed_node_max;
         return o;
     }
     asio::awaitable<bool> open() {

@@ -20,6 +20,7 @@ std::string as_test(schedule const& s, std::string_view violation) {
     if (s.store != storage::own) {
         fmt::format_to(at, "    s.store = storage::{};\n", s.store == storage::strict ? "strict" : "shared");
         fmt::format_to(at, "    s.ids_reserved = {};\n    s.unflushed_max = {};\n    s.files_max = {};\n    s.late_ms = {};\n", s.ids_reserved, s.unflushed_max, s.files_max, s.late_ms);
+        fmt::format_to(at, "    s.unflushed_node_max = {};\n", s.unflushed_node_max);
     }
     fmt::format_to(at, "    s.choices = {{  // at ms, what, node, other, argument, for ms\n");
     for (auto const& c : s.choices)

@@ -124,6 +124,7 @@ struct schedule {
     tuning tuned;
     storage store = storage::own;
     std::uint32_t ids_reserved = 1024, unflushed_max = 1U << 20, files_max = 64;  ///< of a shared store; then
+    std::uint32_t unflushed_node_max = 256U << 20;
     std::uint32_t late_ms = 3000;        ///< a create() is late, and a listing, by less than this
     std::vector<choice> choices;         ///< ascending by time
 };
@@ -184,6 +185,7 @@ private:
         auto const every = 1 + some(3);
         for (auto d = static_cast<std::size_t>(deed::store_cut); d < deed_count; ++d)
             if (some(every) == 0) faults_.insert(faults_.end(), 1 + some(4), static_cast<deed>(d));
+        if (some(4) == 0) s.unflushed_node_max = 1000 + some(5000);
     }
     // Some kinds of operations and faults, and how often each.
     void choose_swarm() {

@@ -379,6 +379,8 @@ private:
         parts.copies_on_disk = schedule_.copies_on_disk;
         parts.tuned = schedule_.tuned;
         parts.arbiter = arbiter_of(schedule_);
+        parts.unflushed_node_max = schedule_.unflushed_node_max;
+        if (m.number() == 1 && schedule_.seed % 2 == 0) parts.arbiter.files_max *= 8;  // it leaves to others what it should cover
         parts.version_min = seen_[m.number() - 1].versions.min;
         parts.version_max = seen_[m.number() - 1].versions.max;
         parts.disk = seen_[m.number() - 1].disk;
@@ -401,6 +403,8 @@ private:
         a.late_ms = s.late_ms;
         a.strict = s.store == storage::strict;
         if (s.files_max < 8) a.sleep_ms = 3000;
+        bool const jumps = std::any_of(s.choices.begin(), s.choices.end(), [](choice const& c) { return c.what == deed::clock_jump; });
+        if (s.files_max < 8 && !jumps) a.keep_epochs_ms = 4 * 3'600'000;  // more than clocks differ by, less than a long sleep
         return a;
     }
     // After its process has died: what is left of it goes, and its callers know nothing.

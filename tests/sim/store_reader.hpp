@@ -28,7 +28,7 @@ struct stored_state {
 inline stored_state state_of_store(sim_store const& store, sim_clock const& clock) {
     stored_state out{std::make_unique<stored_state::log_type::tail>(), std::make_unique<mailbox_state>()};
     sim_host host(store.world(), clock, 0);
-    stored_state::log_type log(store.files().clone(), host, "box", {}, {});
+    stored_state::log_type log(store.files().clone(), host, "box", {}, {}, [] { return std::uint64_t{0}; });
     asio::io_context context;
     std::exception_ptr failure;
     bool there = false;

@@ -28,6 +28,7 @@ struct log_names {
 
     bool has_log(std::uint64_t n) const { return std::binary_search(logs.begin(), logs.end(), n); }
     bool has_snapshot(std::uint64_t n) const { return std::binary_search(snapshots.begin(), snapshots.end(), n); }
+    bool has_snapshot_below(std::uint64_t n) const noexcept { return !snapshots.empty() && snapshots.front() < n; }
     friend bool operator==(log_names const&, log_names const&) = default;
     bool empty() const noexcept { return logs.empty() && snapshots.empty(); }
     std::uint64_t newest_log() const noexcept { return logs.empty() ? 0 : logs.back(); }

@@ -18,7 +18,8 @@ struct shared_store {
     std::size_t flush_size = 64U << 10;           ///< bytes of changes that nobody waits for, before they are written,
     std::uint32_t flush_ms = 2000;                ///< or so long after the oldest came,
     std::uint32_t idle_ms = 200;                  ///< or the newest
-    std::size_t unflushed_max = 1U << 20;         ///< bytes that are not in the store: beyond it proposals wait
+    std::size_t unflushed_max = 1U << 20;         ///< bytes that are not in the store: beyond it proposals wait, but for those that
+                                                  ///< only take away; a node's mailboxes have a bound together, in replication_options
     bool strict = false;                          ///< who does not reach the store takes no change: every acknowledgement is of what is
                                                   ///< stored. Else its master goes on inside its reservation and unflushed_max
     std::uint32_t retry_ms = 100;                 ///< before a call that failed is made again, with the same bytes

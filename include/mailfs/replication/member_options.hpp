@@ -52,6 +52,8 @@ struct replication_options {
     std::uint64_t state_size_max = 1U << 30;  ///< bytes of a state that a peer may send: ten million messages
     std::size_t waiting_max = 1U << 20;    ///< bytes of proposals that wait for their place
     std::size_t unflushed_max = 1U << 20;  ///< bytes that a master orders while its disk fails; then it takes expunges alone
+    std::size_t unflushed_node_max = 256U << 20;  ///< bytes of all this node's mailboxes that are not in their shared store: beyond it
+                                                  ///< proposals wait, but for those that only take away
 };
 
 }  // namespace mailfs

@@ -94,8 +94,22 @@ public:
         if (it == endpoints_.end()) return;
         for (auto const node : up_) links_.send(node, it->second.channel, format::peer_close{});
         dues_.erase({it->second.due, it->first});
+        short_of_room_.erase(name);
         endpoints_.erase(it);
     }
+    /// A mailbox that held `before` bytes which its shared store has not holds `now`. Who waits for room is ticked when there is some.
+    void note_unflushed(std::size_t before, std::size_t now) {
+        unflushed_ += now - before;
+        if (now >= before || short_of_room_.empty()) return;
+        for (auto const& name : std::exchange(short_of_room_, {})) set_due(endpoints_.find(name), steady_ms());
+    }
+    /// For so many more of them; one alone may be greater. False: the mailbox of this name is ticked when there is room.
+    bool has_unflushed_room(std::string const& name, std::size_t size) {
+        if (unflushed_ == 0 || unflushed_ + size <= options_.unflushed_node_max) return true;
+        if (endpoints_.contains(name)) short_of_room_.insert(name);
+        return false;
+    }
+    std::size_t unflushed() const noexcept { return unflushed_; }
     /// Room for more mail bodies on the link to a node: they must not fill its queue.
     bool has_room(std::uint32_t node) const noexcept { return links_.queued(node) < bodies_queued_max; }
     /// Until there is, or the link is down.
@@ -108,14 +122,7 @@ public:
     /// Its next_due_ms() may be another now. Cost: the logarithm of how many mailboxes are open.
     void reschedule(std::string const& name) {
         auto const it = endpoints_.find(name);
-        if (it == endpoints_.end()) return;
-        auto& e = it->second;
-        auto const due = e.here->next_due_ms();
-        if (due == e.due) return;
-        dues_.erase({e.due, it->first});
-        e.due = due;
-        if (due != never) dues_.emplace(due, it->first);
-        keep_time();
+        if (it != endpoints_.end()) set_due(it, it->second.here->next_due_ms());
     }
 
 private:
@@ -138,6 +145,14 @@ private:
         replica_set& set;
     };
 
+    void set_due(typename std::map<std::string, endpoint>::iterator it, std::uint64_t due) {
+        auto& e = it->second;
+        if (due == e.due) return;
+        dues_.erase({e.due, it->first});
+        e.due = due;
+        if (due != never) dues_.emplace(due, it->first);
+        keep_time();
+    }
     detail::peer_link_options link_options() {
         detail::peer_link_options o;
         o.cluster = options_.cluster;
@@ -236,6 +251,8 @@ private:
     std::uint64_t incarnation_;
     std::map<std::string, endpoint> endpoints_;
     std::set<std::pair<std::uint64_t, std::string_view>> dues_;  // of endpoints, by their names
+    std::size_t unflushed_ = 0;                                  // bytes of all mailboxes that are not in their shared store
+    std::set<std::string> short_of_room_;                        // mailboxes that wait for these to become fewer
     std::vector<std::uint64_t> alarms_;                          // that are under way, the first to go off last
     std::uint64_t last_tick_ = 0;
     asio::any_io_executor executor_;                             // while it runs

@@ -6,10 +6,12 @@
 #include <mailfs/host/sim_host.hpp>
 #include <mailfs/index/index.hpp>
 #include <mailfs/log/lockless_log.hpp>
+#include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/transport/sim_transport.hpp>
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -54,20 +56,27 @@ struct machine {
         mail = std::make_unique<box>(*way, "box", policy(*set, rules));
         process->spawn(set->run());
     }
-    void make() {
-        process->spawn([](machine& m) -> asio::awaitable<void> {
+    void make() { make(*mail); }
+    void make(box& b) {
+        opened.reset();
+        process->spawn([](machine& m, box& fresh) -> asio::awaitable<void> {
             format::mailbox_transaction t;
             t.raise(77, 1);
             auto const bytes = t.bytes();
-            m.made = co_await m.mail->create(object, bytes);
+            m.made = co_await fresh.create(object, bytes);
             m.opened = true;
-        }(*this));
+        }(*this, b));
+    }
+    void make_second() {
+        second = std::make_unique<box>(*way, "second", policy(*set, rules));
+        make(*second);
     }
     void open() {
         process->spawn([](machine& m) -> asio::awaitable<void> { m.opened = co_await m.mail->open(); }(*this), [](std::exception_ptr) {});
     }
     void kill() {
         process->kill();
+        second.reset();
         mail.reset();
         set.reset();
         transport.reset();
@@ -87,7 +96,7 @@ struct machine {
     std::shared_ptr<sim_process> process;
     std::optional<sim_transport> transport;
     std::unique_ptr<set_type> set;
-    std::unique_ptr<box> mail;
+    std::unique_ptr<box> mail, second;
     std::optional<bool> opened;
     bool made = false;
 };
@@ -120,23 +129,56 @@ struct cluster {
             if (m->state().dump() != first) return false;
         return true;
     }
-    std::shared_ptr<result> append(std::uint32_t node, std::uint64_t number, durability d = durability::stored) {
+    std::shared_ptr<result> append(std::uint32_t node, std::uint64_t number, durability d = durability::stored) { return append((*this)[node], *(*this)[node].mail, number, d); }
+    std::shared_ptr<result> append(machine& at, box& to, std::uint64_t number, durability d) {
         format::mailbox_transaction t;
         message_entry m;
         m.id = guid::from_words(number, number);
         m.size = 10;
         t.append(m);
+        return propose(at, to, t, d);
+    }
+    std::shared_ptr<result> expunge_first(machine& at, box& from) {
+        format::mailbox_transaction t;
+        t.expunge(uid_set::one(from.state().rows().uid[0]), false);
+        return propose(at, from, t, durability::none);
+    }
+    std::shared_ptr<result> propose(machine& at, box& to, format::mailbox_transaction const& t, durability d) {
         auto const r = std::make_shared<result>();
         std::vector<std::byte> const copy(t.bytes().begin(), t.bytes().end());
-        (*this)[node].process->spawn([](machine& at, std::vector<std::byte> operations, durability wanted, std::shared_ptr<result> out) -> asio::awaitable<void> {
+        at.process->spawn([](box& b, std::vector<std::byte> operations, durability wanted, std::shared_ptr<result> out) -> asio::awaitable<void> {
             try {
-                out->outcome = co_await at.mail->propose(operations, wanted);
+                out->outcome = co_await b.propose(operations, wanted);
             } catch (std::exception const& e) {
                 out->error = e.what();
             }
             out->done = true;
-        }((*this)[node], copy, d, r));
+        }(to, copy, d, r));
         return r;
+    }
+    void append_stored(std::uint32_t node, std::uint64_t first, std::uint64_t count) {
+        for (auto n = first; n < first + count; ++n) {
+            auto const r = append(node, n);
+            REQUIRE(run([&] { return r->done; }));
+            CHECK(r->error == "");
+        }
+    }
+    std::uint32_t master() { return (*this)[1].is_master() ? 1 : 2; }
+    void cut_off() {
+        network.cut(1, 2);
+        network.cut(2, 1);
+    }
+    void heal() {
+        network.heal(1, 2);
+        network.heal(2, 1);
+    }
+    bool has_file(std::string const& name) const {
+        auto const all = store.paths();
+        return std::find(all.begin(), all.end(), "box/" + name) != all.end();
+    }
+    std::size_t files(std::string const& kind) const {
+        auto const all = store.paths();
+        return std::size_t(std::count_if(all.begin(), all.end(), [&](auto const& p) { return p.starts_with("box/" + kind); }));
     }
     void restart(std::uint32_t node) {
         (*this)[node].start();
@@ -225,6 +267,69 @@ TEST_CASE("shared store: a master without it goes on until the unflushed bound, 
     CHECK(c[1].state().counters().messages == kept);  // what was refused did not happen
 }
 
+TEST_CASE("shared store: beyond the unflushed bound what only takes away is ordered, before what waits") {
+    shared_store rules;
+    rules.unflushed_max = 1000;
+    cluster c(2, rules);
+    auto const master = c.master(), other = 3 - master;
+    for (std::uint32_t n = 1; n <= 2; ++n) c[n].way->faults().disk_full_after(0);
+    std::vector<std::shared_ptr<result>> more;
+    for (std::uint64_t n = 1; n < 20; ++n) more.push_back(c.append(master, n, durability::none));
+    c.world.run_for(100 * ms);
+    auto const kept = c[master].state().counters().messages;
+    REQUIRE(kept < 19);
+    auto const taken = c.expunge_first(c[other], *c[other].mail);
+    REQUIRE(c.run([&] { return taken->done; }, 100 * ms));
+    CHECK(taken->error == "");
+    CHECK(c[master].state().counters().messages == kept - 1);
+    auto const own = c.expunge_first(c[master], *c[master].mail);  // behind what it proposed before, which is given up
+    REQUIRE(c.run([&] { return own->done; }, 6 * second));
+    for (std::uint32_t n = 1; n <= 2; ++n) c[n].way->faults().disk_has_room();
+    REQUIRE(c.run([&] { return c.all_equal(); }, 3 * second));
+}
+
+TEST_CASE("shared store: all mailboxes of a node together have a bound, beyond which they wait for one another") {
+    cluster c(1);
+    auto& node = c[1];
+    node.kill();
+    node.options.unflushed_node_max = 1000;
+    c.restart(1);
+    node.make_second();
+    REQUIRE(c.run([&] { return node.opened.has_value(); }));
+    auto const first = c.append(node, *node.second, 1, durability::stored);
+    REQUIRE(c.run([&] { return first->done && node.set->unflushed() == 0; }));
+    auto const fill = [&](std::uint64_t from) {
+        node.way->faults().disk_full_after(0);
+        for (auto n = from; n < from + 19; ++n) c.append(1, n);
+        c.world.run_for(100 * ms);
+    };
+    fill(1);
+    auto const kept = node.state().counters().messages;
+    CHECK(kept > 0);
+    CHECK(kept < 19);
+    auto const waits = c.append(node, *node.second, 2, durability::stored);
+    c.world.run_for(100 * ms);
+    CHECK(node.second->state().counters().messages == 1);
+    CHECK(node.set->unflushed() <= 1000);
+    node.way->faults().disk_has_room();
+    REQUIRE(c.run([&] { return node.set->unflushed() <= 200; }, 200 * ms));  // the flush is tried every 100 ms
+    REQUIRE(c.run([&] { return waits->done; }, 10 * ms));                    // and is all that it waits for
+    CHECK(waits->error == "");
+    REQUIRE(c.run([&] { return node.state().counters().messages == 19 && node.set->unflushed() == 0; }, second));
+
+    fill(20);
+    CHECK(node.state().counters().messages < 38);
+    auto const expunged = c.expunge_first(node, *node.second);
+    c.world.run_for(100 * ms);
+    CHECK(node.second->state().counters().messages == 1);  // ordered, not acknowledged
+    CHECK(!expunged->done);
+    node.way->faults().disk_has_room();
+    REQUIRE(c.run([&] { return expunged->done; }, second));
+    node.second->close();
+    node.mail->close();
+    CHECK(node.set->unflushed() == 0);
+}
+
 TEST_CASE("shared store: strict: who does not reach it refuses within five seconds, and can be read") {
     shared_store rules;
     rules.strict = true;
@@ -293,4 +398,119 @@ TEST_CASE("shared store: of two nodes that make one mailbox one makes it, and th
     REQUIRE(c.run([&] { return c[1].opened.has_value() && c[2].opened.has_value(); }));
     CHECK(c[1].made != c[2].made);
     CHECK(c.run([&] { return c.all_equal(); }, 3 * second));
+}
+
+TEST_CASE("shared store: a member covers what its master leaves long, and removes it when that is safe") {
+    shared_store rules;
+    rules.files_max = 1000;
+    rules.late_ms = 2000;
+    cluster c(2, rules);
+    auto const master = c.master(), other = 3 - master;
+    c[other].kill();
+    c[other].rules.files_max = 4;
+    c.restart(other);
+    REQUIRE(c[master].is_master());
+    c.append_stored(master, 1, 12);
+    CHECK(c.run([&] { return c.files("index.") > 0; }, second));
+    CHECK(c[master].is_master());
+    CHECK(c.has_file("log.1"));
+    CHECK(c.run([&] { return !c.has_file("log.1") && c.files("log.") < 8; }, 3 * second));
+    c.append_stored(master, 13, 1);
+    c[1].kill();
+    c[2].kill();
+    c.restart(1);
+    CHECK(c[1].state().counters().messages == 13);
+}
+
+TEST_CASE("shared store: who opens a long log covers it") {
+    shared_store rules;
+    rules.files_max = 1000;
+    cluster c(2, rules);
+    c.append_stored(1, 1, 8);
+    c[1].kill();
+    c[2].kill();
+    CHECK(c.files("index.") == 0);
+    c[2].rules.files_max = 4;
+    c.restart(2);
+    CHECK(c.run([&] { return c.files("index.") > 0; }, second));
+    c[2].kill();
+    c.restart(1);
+    CHECK(c[1].state().counters().messages == 8);
+}
+
+TEST_CASE("shared store: what a node covered before it died is removed by another, what opens an epoch when it is old") {
+    shared_store rules;
+    rules.files_max = 4;
+    rules.late_ms = 5000;
+    rules.keep_epochs_ms = 60'000;
+    cluster c(2, rules);
+    c.append_stored(c.master(), 1, 6);
+    REQUIRE(c.run([&] { return c.files("index.") > 0; }, second));
+    c[1].kill();
+    c[2].kill();
+    CHECK(c.has_file("log.1"));
+    c.restart(2);  // which takes two seconds
+    c.world.run_for(2 * second);
+    CHECK(c.has_file("log.1"));  // a create may still be late
+    c.world.run_for(2 * second);
+    CHECK(!c.has_file("log.1"));
+    CHECK(c.has_file("log.2"));
+    c.world.run_for(60 * second);
+    CHECK(!c.has_file("log.2"));
+    c.append_stored(2, 7, 1);
+    CHECK(c[2].state().counters().messages == 7);
+}
+
+TEST_CASE("shared store: a snapshot that fails, half of the removal, and a node that comes and goes meanwhile lose nothing") {
+    shared_store rules;
+    rules.files_max = 3;
+    rules.late_ms = 300;
+    cluster c(2, rules);
+    std::uint64_t number = 0;
+    for (std::uint64_t call = 1; call < 30; ++call) {
+        auto const master = c.master();
+        c[master].way->faults().stop_at(c[master].way->faults().calls() + call, call);  // it dies in there
+        auto const a = c.append(3 - master, ++number);
+        REQUIRE(c.run([&] { return a->done; }));
+        CHECK(a->error == "");
+        c.world.run_for(400 * ms);
+        c[master].kill();
+        c.restart(master);
+    }
+    c[1].kill();
+    c[2].kill();
+    c.restart(1);
+    CHECK(c[1].state().counters().messages == number);
+    CHECK(c.files("index.") <= 3);
+}
+
+TEST_CASE("shared store: a master that slept until what shut it out was gone looks before it believes what it wrote") {
+    shared_store rules;
+    rules.files_max = 2;
+    rules.late_ms = 500;
+    rules.keep_epochs_ms = 4000;
+    rules.sleep_ms = 3000;
+    for (bool const looks : {true, false}) {
+        cluster c(2, rules);
+        auto const master = c.master(), other = 3 - master;
+        auto const epoch = c[master].state().stream().at.epoch;
+        mailfs::detail::planted() = {looks ? mailfs::detail::mutant::none : mailfs::detail::mutant::store_slept_not_looked, 0};
+        mailfs::detail::reached_so_far() = {};
+        c.cut_off();
+        c[master].process->pause();
+        REQUIRE(c.run([&] { return c[other].is_master(); }));
+        c.append_stored(other, 1, 4);
+        c.world.run_for(10 * second);
+        CHECK(c[master].state().stream().at.epoch == epoch);
+        c[master].process->go_on();
+        auto const a = c.append(master, 5);
+        REQUIRE(c.run([&] { return a->done; }));
+        mailfs::detail::planted() = {};
+        CHECK(a->error == "");
+        CHECK(hits(reached::slept) > 0);
+        c[1].kill();
+        c[2].kill();
+        c.restart(other);
+        CHECK(c[other].state().counters().messages == (looks ? 5 : 4));  // what was acknowledged would be lost
+    }
 }

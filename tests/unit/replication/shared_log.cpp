@@ -2,6 +2,7 @@
 #include <mailfs/replication/detail/shared_log.hpp>
 
 #include <mailfs/fs/faulty_fs.hpp>
+#include <mailfs/fs/memory_fs.hpp>
 #include <mailfs/index/mailbox_state.hpp>
 #include <mailfs/replication/detail/node_log.hpp>
 
@@ -11,7 +12,10 @@
 #include <doctest/doctest.h>
 
 #include <deque>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 using namespace mailfs;
 using namespace mailfs::test;
@@ -43,12 +47,25 @@ format::stream_step message(position at, std::uint64_t counter) {
     return s;
 }
 
+/// Lists that are older than all there is.
+struct blind_fs {
+    using file = memory_fs::file;
+    static constexpr fs_traits traits = memory_fs::traits;
+    asio::awaitable<std::optional<file>> open(std::string_view path) { return tree.open(path); }
+    asio::awaitable<bool> create(std::string_view path, bytes_view bytes, durability d) { return tree.create(path, bytes, d); }
+    asio::awaitable<std::vector<std::string>> list(std::string_view) { co_return std::vector<std::string>{}; }
+    asio::awaitable<bool> remove(std::string_view path) { return tree.remove(path); }
+    memory_fs tree;
+};
+
 /// A store, and two processes that reach it, each with a log of its own.
 struct fixture {
     faulty_fs<> disk, other_way{disk.another_process()};
     test_host host;
     shared_store rules;
-    log_type one{disk, host, "box", {}, rules}, two{other_way, host, "box", {}, rules};
+    std::uint64_t now_ms = 0;
+    mailfs::detail::steady_clock clock = [this] { return now_ms; };
+    log_type one{disk, host, "box", {}, rules, clock}, two{other_way, host, "box", {}, rules, clock};
     mailbox_state state;
     log_type::tail tail;
 
@@ -103,6 +120,18 @@ TEST_CASE_FIXTURE(fixture, "shared_log: what was flushed is read, in order, by a
     CHECK(std::as_const(state).stream().at == position{16, 2});
     CHECK(state.counters().messages == 2);
     CHECK(tail.number == 4);
+}
+
+TEST_CASE_FIXTURE(fixture, "shared_log: a list that is older than the log hides nothing, and no log is none") {
+    reign(one, 16, 1);
+    CHECK(flush(one, 1) == made::mine);
+    using blind_log = mailfs::detail::shared_log<blind_fs, test_host, mailbox_state>;
+    blind_log blind(blind_fs{disk.inner()}, host, "box", {}, rules, clock);
+    blind_log elsewhere(blind_fs{disk.inner()}, host, "other", {}, rules, clock);
+    blind_log::tail t;
+    CHECK(test::run([&] { return blind.read(state, t); }));
+    CHECK(t.number == 3);
+    CHECK(!test::run([&] { return elsewhere.read(state, t); }));
 }
 
 TEST_CASE_FIXTURE(fixture, "shared_log: of two claims the first wins, and shuts the master before out") {
@@ -169,11 +198,11 @@ TEST_CASE_FIXTURE(fixture, "shared_log: covered files go when creates can be lat
     for (std::uint64_t n = 1; n <= 3; ++n) CHECK(flush(one, n) == made::mine);
     CHECK(read(one));
     auto const dump = state.dump();
-    one.at_time(1000);
+    now_ms = 1000;
     test::run([&] { return one.put_snapshot(5, dump); });
     test::run([&] { return one.purge(); });
     CHECK(has_log(3));
-    one.at_time(1000 + rules.late_ms);
+    now_ms = 1000 + rules.late_ms;
     test::run([&] { return one.purge(); });
     CHECK(has_log(2));
     CHECK(!has_log(1));
@@ -185,15 +214,76 @@ TEST_CASE_FIXTURE(fixture, "shared_log: covered files go when creates can be lat
     CHECK(tail.number == 6);
 }
 
+TEST_CASE_FIXTURE(fixture, "shared_log: two that cover at once, one of which dies half-way, and a third with an old view disturb nobody") {
+    reign(one, 16, 1);
+    for (std::uint64_t n = 1; n <= 3; ++n) CHECK(flush(one, n) == made::mine);
+    log_type third{disk, host, "box", {}, rules, clock};
+    CHECK(read(third));
+    auto const old = state.dump();
+    auto const old_number = tail.number;
+    for (std::uint64_t n = 4; n <= 6; ++n) CHECK(flush(one, n) == made::mine);
+    CHECK(read(one));
+    auto const dump = state.dump();
+    test::run([&] { return one.put_snapshot(8, dump); });
+    test::run([&] { return two.put_snapshot(8, dump); });
+    now_ms = rules.late_ms;
+    disk.faults().fail(fs_verb::remove, 3);
+    CHECK_THROWS_AS(test::run([&] { return one.purge(); }), error);
+    test::run([&] { return two.purge(); });
+    CHECK(!has_log(8));
+    test::run([&] { return third.put_snapshot(old_number, old); });
+    CHECK(read(two));
+    CHECK(state.counters().messages == 6);
+    CHECK(tail.number == 8);
+    now_ms = 3 * rules.late_ms;
+    test::run([&] { return two.purge(); });
+    CHECK(disk.inner().paths() == std::vector<std::string>{"box/index.9", "box/log.2"});
+    CHECK(flush(one, 7) == made::mine);
+}
+
+TEST_CASE_FIXTURE(fixture, "shared_log: it is known when something may be removed, by who made the snapshot and who found it") {
+    CHECK(one.purge_due_ms() == ~std::uint64_t{0});
+    reign(one, 16, 1);
+    CHECK(flush(one, 1) == made::mine);
+    CHECK(read(one));
+    auto const dump = state.dump();
+    now_ms = 1000;
+    test::run([&] { return one.put_snapshot(3, dump); });
+    CHECK(one.purge_due_ms() == 1000 + rules.late_ms);
+    now_ms = 5000;
+    CHECK(read(two));
+    CHECK(two.purge_due_ms() == 5000 + rules.late_ms);
+    now_ms = 5000 + rules.late_ms;
+    test::run([&] { return two.purge(); });
+    CHECK(two.purge_due_ms() > rules.keep_epochs_ms);  // log.2
+    CHECK(two.purge_due_ms() != ~std::uint64_t{0});
+}
+
+TEST_CASE_FIXTURE(fixture, "shared_log: a covered file that cannot be read stays as long as one that opens an epoch, and no other does") {
+    reign(one, 16, 1);
+    for (std::uint64_t n = 1; n <= 2; ++n) CHECK(flush(one, n) == made::mine);
+    CHECK(read(one));
+    auto const dump = state.dump();
+    auto files = disk.inner();
+    auto bytes = files.bytes_of("box/log.3");
+    bytes[30] ^= std::byte{1};
+    files.put("box/log.3", bytes);
+    test::run([&] { return one.put_snapshot(4, dump); });
+    now_ms = rules.late_ms;
+    test::run([&] { return one.purge(); });
+    CHECK(has_log(3));
+    CHECK(!has_log(4));
+}
+
 TEST_CASE_FIXTURE(fixture, "shared_log: an epoch's file goes when it is older than any master sleeps") {
     rules.keep_epochs_ms = 0;
-    log_type impatient(disk, host, "box", {}, rules);
+    log_type impatient(disk, host, "box", {}, rules, clock);
     reign(impatient, 16, 1);
     CHECK(flush(impatient, 1) == made::mine);
     CHECK(read(one));
     auto const dump = state.dump();
     test::run([&] { return impatient.put_snapshot(3, dump); });
-    impatient.at_time(rules.late_ms);
+    now_ms = rules.late_ms;
     test::run([&] { return impatient.purge(); });
     CHECK(!has_log(2));
     CHECK(!has_log(3));
@@ -206,7 +296,7 @@ TEST_CASE_FIXTURE(fixture, "shared_log: who wins a number that had been used and
     CHECK(read(one));
     auto const dump = state.dump();
     test::run([&] { return one.put_snapshot(5, dump); });
-    one.at_time(rules.late_ms);
+    now_ms = rules.late_ms;
     test::run([&] { return one.purge(); });
     CHECK(put(two, f) == made::mine);
     CHECK(test::run([&] { return two.is_passed(f.number); }));
@@ -248,7 +338,7 @@ TEST_CASE_FIXTURE(fixture, "shared_log: what one node keeps for itself is refuse
     }
     mailbox_state empty;
     test::run([&] { return other.create(object, empty); });
-    log_type shared(disk, host, "own", {}, rules);
+    log_type shared(disk, host, "own", {}, rules, clock);
     CHECK_THROWS_AS(test::run([&] { return shared.read(state, tail); }), error);
 }
 
@@ -277,9 +367,9 @@ TEST_CASE_FIXTURE(fixture, "shared_log: steps behind what is stored are told fro
 
 TEST_CASE_FIXTURE(fixture, "shared_log: a process that has not touched the log for a day knows it") {
     CHECK(read(one));
-    one.at_time(rules.sleep_ms - 1);
+    now_ms = rules.sleep_ms - 1;
     CHECK(!one.has_slept());
-    one.at_time(rules.sleep_ms);
+    now_ms = rules.sleep_ms;
     CHECK(one.has_slept());
     CHECK(read(one));
     CHECK(!one.has_slept());

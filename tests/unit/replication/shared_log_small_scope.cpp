@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
-// Two masters, at most four log files, and every order in which they read, claim, flush, look around, cover and remove, crash, and
-// in which creates fail, succeed and report an error, or land when nobody waits for them: over the real shared_log.
+// Two masters, at most four log files, and every order in which they read, claim, flush, look around and crash, in which they or a
+// third node read, cover what they read, even with an old view, and remove what is covered, or die between these, and in which
+// creates fail, succeed and report an error, or land when nobody waits for them: over the real shared_log.
 //
 // R1: at most one node is ever the master of an epoch. R11: what was acknowledged is in the state that the store alone tells of,
 // and what was refused is not.
@@ -31,9 +32,10 @@ namespace {
 
 guid const object = guid::from_words(5, 5);
 constexpr std::uint64_t files_max = 4;
-// With 3 and 2 there are 71,005 states, and a minute goes by without optimisation; by hand now and then.
+// With 3 and 2 and no third node there are 71,005 states, and a minute goes by without optimisation; by hand now and then.
 constexpr std::uint64_t transactions_max = 2;
 constexpr int lates_max = 1, crashes_max = 1;
+constexpr int views_max = 1;  // that the third node takes; with any number of them it is three minutes
 
 /// A state machine that remembers which transactions took effect.
 struct memory {
@@ -116,6 +118,8 @@ struct still_host {
 };
 still_host same_host;
 
+std::uint64_t still_clock() { return 1000; }
+
 using log_type = mailfs::detail::shared_log<late_fs, still_host, memory>;
 
 asio::io_context& same_context() {
@@ -154,7 +158,7 @@ shared_store rules() {
 enum class phase : std::uint8_t { idle, has_read, claim_unknown, has_won, master, flush_unknown };
 struct node {
     phase is = phase::idle;
-    log_type log{late_fs{}, same_host, "box", {}, rules()};
+    log_type log{late_fs{}, same_host, "box", {}, rules(), still_clock};
     log_type::tail seen;   // numbers alone
     memory state;
     std::optional<shared_file> claim;
@@ -165,17 +169,24 @@ struct node {
 // tail holds a mapping, which is not copied: this machine does not stand on it.
 log_type::tail numbers_of(log_type::tail const& t) { return {t.number, {}, t.files, t.bytes, t.snapshot_size}; }
 
+/// What a node that orders nothing has read, to make a snapshot of it, whenever.
+struct old_view {
+    std::uint64_t number = 0;
+    std::vector<std::byte> dump;
+};
+
 struct world {
     files disk;
     std::array<node, 2> nodes;
+    old_view third;
     std::map<std::uint32_t, int> owners;
     std::set<std::uint64_t> acknowledged, refused;
     std::uint64_t transactions = 0;
-    int crashes = 0, lates = 0;
+    int crashes = 0, lates = 0, views = 0;
 
     world() = default;
-    world(world const& o) : disk{o.disk.tree.clone(), o.disk.late, answer::right}, owners(o.owners), acknowledged(o.acknowledged), refused(o.refused),
-                            transactions(o.transactions), crashes(o.crashes), lates(o.lates) {
+    world(world const& o) : disk{o.disk.tree.clone(), o.disk.late, answer::right}, third(o.third), owners(o.owners), acknowledged(o.acknowledged), refused(o.refused),
+                            transactions(o.transactions), crashes(o.crashes), lates(o.lates), views(o.views) {
         for (std::size_t i = 0; i < 2; ++i) {
             auto const& n = o.nodes[i];
             auto& m = nodes[i];
@@ -191,7 +202,7 @@ struct world {
     }
 };
 
-enum class act : std::uint8_t { read, claim, look, flush, again, cover, crash, land, count };
+enum class act : std::uint8_t { read, claim, look, flush, again, cover, crash, land, view, snapshot, purge, count };
 
 class explorer {
 public:
@@ -276,6 +287,23 @@ private:
                 now(n.log.purge());
                 return true;
             }
+            case act::view: {
+                memory state;
+                log_type::tail t;
+                if (who != 0 || w.views == views_max || !now(third_log().read(state, t))) return false;
+                ++w.views;
+                w.third = {t.number, state.dump()};
+                return true;
+            }
+            case act::snapshot:
+                if (who != 0 || w.third.number == 0) return false;
+                now(third_log().put_snapshot(w.third.number, w.third.dump));
+                w.third = {};
+                return true;
+            case act::purge:
+                if (who != 0 || !w.disk.late.empty()) return false;  // late_ms
+                now(third_log().purge());
+                return true;
             case act::crash:
                 if (n.is == phase::idle || w.crashes == crashes_max) return false;
                 ++w.crashes;
@@ -292,6 +320,7 @@ private:
         }
         return false;
     }
+    static log_type third_log() { return log_type(late_fs{}, same_host, "box", {}, rules(), still_clock); }
     static bool read(node& n) {
         if (!now(n.log.read(n.state, n.seen))) return false;
         n.seen = numbers_of(n.seen);
@@ -337,7 +366,7 @@ private:
     std::string check(world& w) {
         if (!wrong_.empty()) return wrong_;
         memory found;
-        log_type reader(late_fs{}, same_host, "box", {}, rules());
+        log_type reader(late_fs{}, same_host, "box", {}, rules(), still_clock);
         log_type::tail t;
         try {
             now(reader.read(found, t));
@@ -371,7 +400,7 @@ private:
         for (auto const a : w.acknowledged) put(a);
         key += '/';
         for (auto const a : w.refused) put(a);
-        put(w.transactions, w.crashes, w.lates);
+        put(w.transactions, w.crashes, w.lates, w.views, w.third.number, w.third.dump.size());
         return key;
     }
 

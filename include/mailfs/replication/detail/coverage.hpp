@@ -56,9 +56,12 @@ enum class reached : std::uint8_t {
     create_not_ours,          ///< ... had not, and another's was there
     flush_lost,               ///< master: another epoch has begun in the store
     no_ids_without_store,     ///< master: the reservation is used up, and the store fails
-    no_room_without_store,    ///< master: the unflushed bound is reached
+    no_room_without_store,    ///< master: the unflushed bound of the mailbox or the node is reached
+    passed_for_room,          ///< ... and what only takes away went before those that wait
     strict_refusal,           ///< master: the store fails, and nothing is ordered
     covered_removed,          ///< files that a snapshot covers were removed
+    old_epoch_removed,        ///< ... and what opened an epoch long ago
+    covered_for_master,       ///< a member made the snapshot that the master had not
     slept,                    ///< a master that had not written for long looked before it did
     // outcomes
     proposed_again,           ///< by a member that lost its master
@@ -128,8 +131,11 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(reached::
     "flush_lost",
     "no_ids_without_store",
     "no_room_without_store",
+    "passed_for_room",
     "strict_refusal",
     "covered_removed",
+    "old_epoch_removed",
+    "covered_for_master",
     "slept",
     "proposed_again",
     "relayed",

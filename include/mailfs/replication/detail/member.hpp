@@ -65,7 +65,8 @@ struct member_io {
     /// Of the node's own log, for that peer; steps_read() tells.
     virtual void read_steps([[maybe_unused]] std::uint32_t node, [[maybe_unused]] position from, [[maybe_unused]] std::uint64_t chain,
                             [[maybe_unused]] std::size_t size_max) {}
-    virtual bool has_room([[maybe_unused]] std::size_t size) { return true; }  ///< for so much more that is not in the store
+    virtual bool has_room([[maybe_unused]] std::size_t size) { return true; }  ///< for so much more that is not in the store; if not, tick()
+                                                                           ///< comes when there is
     virtual bool store_works() { return true; }               ///< as far as the last call told
 
 protected:
@@ -843,15 +844,32 @@ private:
                 if (disk_fails_) return;
                 if (io_->store_works()) return reserve_ids();
                 hit(reached::no_ids_without_store);  // it will be proposed again, until its caller has waited long enough
-            } else if (!io_->has_room(size)) {
-                hit(rules_.strict ? reached::strict_refusal : reached::no_room_without_store);
+            } else if (rules_.strict && !io_->store_works()) {
+                hit(reached::strict_refusal);
                 return;
+            } else if (!io_->has_room(size) && M::wants_room(next.operations)) {
+                hit(reached::no_room_without_store);
+                if (!place_what_takes_away()) return;
+                continue;
             } else {
                 place(next);
             }
             waiting_ -= size;
             to_order_.pop_front();
         }
+    }
+    // From behind those that wait for room. What one origin proposed keeps its order.
+    bool place_what_takes_away() {
+        auto const it = std::find_if(to_order_.begin(), to_order_.end(), [&](waiting_proposal const& w) {
+            return !M::wants_room(w.operations) && is_next_of_origin(w.id);
+        });
+        if (it == to_order_.end()) return false;
+        hit(reached::passed_for_room);
+        waiting_ -= it->operations.size() + sizeof *it;
+        auto w = std::move(*it);
+        to_order_.erase(it);
+        place(w);
+        return true;
     }
     // No room: its caller hears of it, and an empty transaction takes its place in time.
     void refuse(dot const& id) {

@@ -80,6 +80,7 @@ enum class mutant : std::uint8_t {
     store_lost_claim_stands,
     store_claim_not_looked_around,
     ids_passed_before_stored,
+    store_slept_not_looked,
     purge_epoch_files,
     // pending calls
     pending_not_proposed_again,
@@ -143,6 +144,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(mutant::c
     "store_lost_claim_stands",
     "store_claim_not_looked_around",
     "ids_passed_before_stored",
+    "store_slept_not_looked",
     "purge_epoch_files",
     "pending_not_proposed_again",
 };

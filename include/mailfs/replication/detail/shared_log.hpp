@@ -4,8 +4,6 @@
 //
 // The files are those of docs/formats/log.md, with feature bit `shared`. What holds:
 //   - Only the nonce tells whose file it is: a create() that failed may have taken effect, or take effect later.
-//   - A number that was used does not become free again for whoever may still try it: files that open an epoch, which shut out
-//     the master before, stay for keep_epochs_ms; other covered files for late_ms.
 //   - What lies below the newest snapshot counts for nothing. Who wins a number with a view that was older looks around, and
 //     finds that snapshot.
 #pragma once
@@ -21,9 +19,9 @@
 #include <mailfs/log/log_options.hpp>
 #include <mailfs/log/state_machine.hpp>
 #include <mailfs/replication/arbiter.hpp>
-#include <mailfs/replication/detail/coverage.hpp>
 #include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/replication/detail/record_of.hpp>
+#include <mailfs/replication/detail/shared_cover.hpp>
 
 #include <asio/awaitable.hpp>
 
@@ -31,7 +29,6 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
-#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -49,7 +46,7 @@ struct shared_file {
     bool was_tried = false;
 };
 
-/// Belongs to one executor. Calls that wait may overlap with those that do not.
+/// Belongs to one executor. What waits may overlap with all else, but for put(), of which there is one at a time.
 template <filesystem Fs, host Host, state_machine M>
 class shared_log {
 public:
@@ -67,8 +64,9 @@ public:
         std::uint64_t files = 0, bytes = 0, snapshot_size = 0;
     };
 
-    shared_log(Fs fs, Host& host, std::string directory, log_options options, shared_store const& arbiter)
-        : fs_(std::move(fs)), host_(&host), directory_(std::move(directory)), options_(options), arbiter_(arbiter) {}
+    shared_log(Fs fs, Host& host, std::string directory, log_options options, shared_store const& arbiter, steady_clock clock)
+        : fs_(std::move(fs)), host_(&host), directory_(std::move(directory)), options_(options), arbiter_(arbiter), clock_(std::move(clock)),
+          cover_(fs_, host, directory_, arbiter_, clock_) {}
 
     Fs const& fs() const noexcept { return fs_; }
     std::string const& directory() const noexcept { return directory_; }
@@ -93,9 +91,11 @@ public:
     /// store throws.
     asio::awaitable<bool> read(M& machine, tail& out) {
         for (int tried = 0;; ++tried) {
-            auto const names = co_await list_logs(fs_, directory_);
-            if (names.empty()) co_return false;
-            note_snapshots(names);
+            auto const names = co_await list();
+            if (names.empty()) {  // or the list is older than the log, of which nothing can have been removed yet
+                auto const first = co_await header_at(1);
+                if (!first) co_return false;
+            }
             out = {};
             bool const whole = co_await read_from(machine, names, out);
             if (whole) co_return true;
@@ -133,11 +133,13 @@ public:
         bool const again = std::exchange(f.was_tried, true);
         bool created = false;
         std::exception_ptr failure;
+        auto const begun = clock_();
         try {
             created = co_await fs_.create(name, f.bytes, durability::stored);
         } catch (error const&) {
             failure = std::current_exception();
         }
+        if (created) touched_ms_ = std::max(touched_ms_, begun);
         if (created) co_return made::mine;
         if (!failure && !again) co_return made::theirs;  // nobody has tried these bytes before
         if (mutated(mutant::store_nonce_ignored)) co_return failure ? made::unknown : made::mine;
@@ -162,49 +164,43 @@ public:
         co_return std::optional<std::uint32_t>(h->opens);
     }
 
-    /// There is something behind this number: who has just made it did so with an old view, and it counts for nothing.
+    /// There is something behind this number: who has just made it did so with an old view, and it counts for nothing. Also
+    /// true when somebody has covered it just now: one claim more.
     asio::awaitable<bool> is_passed(std::uint64_t number) {
-        auto const names = co_await list_logs(fs_, directory_);
-        note_snapshots(names);
+        auto const names = co_await list();
         co_return names.newest_log() > number || (!names.snapshots.empty() && names.snapshots.back() > number);
     }
+    /// Nothing was read or written for so long that files which shut this process out may be gone.
+    bool has_slept() const { return touched_ms_ + arbiter_.sleep_ms <= clock_(); }
 
+    // --- what is covered -----------------------------------------------------------------------------------------------
+
+    /// Replay of what was written would take so many times longer than a snapshot's worth, as far as this process has heard.
+    bool is_long(std::uint64_t times = 1) const noexcept {
+        auto const bytes = std::max<std::uint64_t>(options_.rotate_size_min, snapshot_size_ / std::max(options_.rotate_share, 1U));
+        return number_ + 1 - from_ >= times * arbiter_.files_max || bytes_ >= times * bytes;
+    }
+    /// Finds what others have covered.
+    asio::awaitable<void> look() {
+        auto const names = co_await list();
+        number_ = std::max(number_, names.newest_log());
+        if (!names.snapshots.empty()) note_covered(names.snapshots.back());
+    }
     /// `dump`: the state behind the file of this number. Follows from the log, so it does not matter who makes it.
     asio::awaitable<void> put_snapshot(std::uint64_t number, std::vector<std::byte> dump) {
-        auto const name = path(snapshot_name(number + 1));
-        co_await fs_.create(name, dump, durability::stored);
-        files_ = bytes_ = 0;
+        co_await cover_.put(number, dump);
+        note_covered(number + 1);
         snapshot_size_ = dump.size();
-        snapshots_.try_emplace(number + 1, now_ms_);
     }
-    /// Removes what a snapshot has covered for late_ms; files that open an epoch stay for keep_epochs_ms.
-    asio::awaitable<void> purge() {
-        auto const names = co_await list_logs(fs_, directory_);
-        note_snapshots(names);
-        std::uint64_t covered = 0;
-        for (auto const& [number, since] : snapshots_)
-            if (since + arbiter_.late_ms <= now_ms_) covered = std::max(covered, number);
-        for (auto const n : names.logs) {
-            if (n >= covered) break;
-            bool const keep = co_await must_stay(n);
-            if (keep) continue;
-            auto const gone = path(log_name(n));
-            bool const removed = co_await fs_.remove(gone);
-            if (removed) hit(reached::covered_removed);
-        }
-        for (auto const n : names.snapshots) {
-            if (n >= covered) break;
-            auto const gone = path(snapshot_name(n));
-            co_await fs_.remove(gone);
-            snapshots_.erase(n);
-        }
-        std::erase_if(epochs_, [&](auto const& e) { return e.first < covered && !names.has_log(e.first); });
+    asio::awaitable<void> purge() { return cover_.purge(); }
+    std::uint64_t purge_due_ms() const noexcept { return cover_.due_ms(); }
+    /// `t` is what was read, and what is heard of comes behind it.
+    void begin(tail const& t) noexcept {
+        number_ = t.number;
+        from_ = t.number + 1 - t.files;
+        bytes_ = t.bytes;
+        snapshot_size_ = t.snapshot_size;
     }
-
-    /// Steady milliseconds; before each call that waits.
-    void at_time(std::uint64_t now_ms) noexcept { now_ms_ = now_ms; }
-    /// Nothing was read or written for so long that files which shut this process out may be gone.
-    bool has_slept() const noexcept { return touched_ms_ + arbiter_.sleep_ms <= now_ms_; }
 
     // --- what is in memory alone: steps behind the last that is known to be in the store ---------------------------------
 
@@ -235,14 +231,11 @@ public:
         flying_.reset();
         ++generation_;
     }
-    /// The store has all up to here.
+    /// The store has all up to here: in one more file, it seems.
     void note_stored(position at) {
-        while (!steps_.empty() && steps_.front().at <= at) {
-            base_chain_ = stream_state::chain_after(base_chain_, record_of(steps_.front()));
-            base_ = steps_.front().at;
-            unflushed_ -= cost(steps_.front());
-            steps_.pop_front();
-        }
+        auto const size = drop_through(at);
+        bytes_ += size;
+        if (size > 0) ++number_;
     }
     /// The steps from there to the end, if they are known, lead from this chain hash to that one.
     std::optional<std::deque<format::stream_step>> steps_behind(position at, std::uint64_t chain, position end, std::uint64_t end_chain) const {
@@ -265,12 +258,10 @@ public:
     /// What was put has made this node the master, or this is its state and `t` where it was read.
     void own(shared_file const& f, tail const& t) {
         reset(f.end, f.end_chain);
+        begin(t);
         number_ = f.number;
-        touched_ms_ = now_ms_;
-        files_ = t.files + 1;
-        bytes_ = t.bytes + f.bytes.size();
-        snapshot_size_ = t.snapshot_size;
-        if (f.opens != 0) epochs_.insert_or_assign(f.number, host_->now_ms());
+        bytes_ += f.bytes.size();
+        if (f.opens != 0) cover_.note_epoch(f.number);
     }
     /// The file with all that waits; the one whose outcome is unknown, if there is such.
     shared_file next_file(guid const& object) {
@@ -284,20 +275,13 @@ public:
     std::uint64_t generation() const noexcept { return generation_; }
     void landed(shared_file const& f) {
         number_ = f.number;
-        touched_ms_ = now_ms_;
-        ++files_;
         bytes_ += f.bytes.size();
-        if (f.opens != 0) epochs_.insert_or_assign(f.number, host_->now_ms());
+        if (f.opens != 0) cover_.note_epoch(f.number);
         auto const end = f.end;
         auto const chain = f.end_chain;
-        note_stored(end);
+        drop_through(end);
         base_chain_ = chain;
         flying_.reset();
-    }
-    /// Replay of what was written would take longer than reading a snapshot.
-    bool is_long() const noexcept {
-        return files_ >= arbiter_.files_max ||
-               bytes_ >= std::max<std::uint64_t>(options_.rotate_size_min, snapshot_size_ / std::max(options_.rotate_share, 1U));
     }
 
 private:
@@ -322,29 +306,29 @@ private:
         return h;
     }
 
-    asio::awaitable<std::optional<format::log_header>> header_at(std::uint64_t number) {
-        auto const name = path(log_name(number));
-        auto file = co_await fs_.open(name);
-        if (!file) co_return std::nullopt;
-        format::log_header h;
-        auto const buffer = std::as_writable_bytes(std::span(&h, 1));
-        auto const size = co_await file->read(0, buffer);
-        check_log_header(h, size, number, name, format::log_feature_shared);
-        co_return std::optional<format::log_header>(h);
+    asio::awaitable<std::optional<format::log_header>> header_at(std::uint64_t number) { return shared_header_at(fs_, directory_, number); }
+    asio::awaitable<log_names> list() {
+        auto const begun = clock_();
+        auto names = co_await list_logs(fs_, directory_);
+        touched_ms_ = std::max(touched_ms_, begun);
+        cover_.note(names);
+        co_return names;
     }
-    asio::awaitable<bool> must_stay(std::uint64_t number) {
-        if (mutated(mutant::purge_epoch_files)) co_return false;
-        auto known = epochs_.find(number);
-        if (known == epochs_.end()) {
-            auto const h = co_await header_at(number);
-            if (!h || h->opens == 0) co_return false;
-            known = epochs_.emplace(number, h->created_ms).first;
+    void note_covered(std::uint64_t from) noexcept {
+        if (from <= from_) return;
+        from_ = from;
+        number_ = std::max(number_, from - 1);
+        bytes_ = 0;
+    }
+    std::size_t drop_through(position at) {
+        auto const before = unflushed_;
+        while (!steps_.empty() && steps_.front().at <= at) {
+            base_chain_ = stream_state::chain_after(base_chain_, record_of(steps_.front()));
+            base_ = steps_.front().at;
+            unflushed_ -= cost(steps_.front());
+            steps_.pop_front();
         }
-        co_return known->second + arbiter_.keep_epochs_ms > host_->now_ms();
-    }
-    void note_snapshots(log_names const& names) {
-        touched_ms_ = now_ms_;
-        for (auto const n : names.snapshots) snapshots_.try_emplace(n, now_ms_);
+        return before - unflushed_;
     }
 
     // False: what the list names is not all there; it is to be made anew.
@@ -417,19 +401,20 @@ private:
     log_options options_;
     shared_store arbiter_;
     std::exception_ptr failure_;
-    std::uint64_t now_ms_ = 0, touched_ms_ = 0;
-    std::map<std::uint64_t, std::uint64_t> snapshots_;  // by number, since when this process knows of each
-    std::map<std::uint64_t, std::uint64_t> epochs_;     // files that open one, and when each was made
+    steady_clock clock_;
+    shared_cover<Fs, Host> cover_;
+    std::uint64_t touched_ms_ = 0;                      // what was found then was no older
 
     std::deque<format::stream_step> steps_;             // that the store may lack
     std::size_t unflushed_ = 0;                         // bytes of them
     position base_;                                     // where they begin
     std::uint64_t base_chain_ = 0;
 
-    std::uint64_t number_ = 0;                          // of the last file, while this node is the master
+    std::uint64_t number_ = 0;                          // of the last file; where another is the master, as far as is heard
+    std::uint64_t from_ = 1, bytes_ = 0;                // the first file that is not covered, and all since
+    std::uint64_t snapshot_size_ = 0;
     std::optional<shared_file> flying_;                 // on its way, until it is known whose its number is
     std::uint64_t generation_ = 0;
-    std::uint64_t files_ = 0, bytes_ = 0, snapshot_size_ = 0;  // since the last snapshot
 };
 
 }  // namespace mailfs::detail

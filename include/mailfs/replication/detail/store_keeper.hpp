@@ -4,6 +4,7 @@
 
 #include <mailfs/config.hpp>
 #include <mailfs/detail/aligned_bytes.hpp>
+#include <mailfs/detail/signal.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/fs/filesystem.hpp>
 #include <mailfs/host/host.hpp>
@@ -31,8 +32,8 @@
 
 namespace mailfs::detail {
 
-/// Part of Core, the journal that it works for; see multimaster.hpp. Two coroutines: one waits for the store, the other takes over
-/// states that peers give, so that a slow store holds up nobody who follows.
+/// Part of Core, the journal that it works for; see multimaster.hpp. Three coroutines: one claims and flushes, one covers what is
+/// long and removes what is covered, one takes over states that peers give: so that a slow store holds up nobody who follows.
 template <class Core, filesystem Fs, host Host, state_machine M>
 class store_keeper {
     using log_type = shared_log<Fs, Host, M>;
@@ -44,23 +45,24 @@ public:
     static constexpr int tries_max = 4;        ///< to learn what became of one file of a claim
 
     store_keeper(Core& core, Fs fs, Host& host, std::string directory, log_options options, shared_store const& arbiter)
-        : core_(core), arbiter_(arbiter), log_(std::move(fs), host, std::move(directory), options, arbiter) {}
+        : core_(core), arbiter_(arbiter), log_(std::move(fs), host, std::move(directory), options, arbiter, [this] { return steady_ms(); }) {}
 
     asio::awaitable<bool> create(guid object) {
-        at_time();
+        is_stopped_ = false;
         bool const made_it = co_await log_.create(object, core_.machine);
-        if (made_it) begin_log();
+        if (made_it) begin_log({.number = 1, .held = {}, .files = 1, .bytes = 0, .snapshot_size = 0});
         co_return made_it;
     }
     /// Loads what the store holds; false: nothing.
     asio::awaitable<bool> open() {
-        at_time();
+        is_stopped_ = false;
         typename log_type::tail t;
         bool const there = co_await log_.read(core_.machine, t);
         if (there) {
+            begin_log(t);
             mapping_ = std::move(t.held);
             held_ = {};
-            begin_log();
+            if (log_.is_long()) cover_ = cover{t.number, core_.machine.dump()};
         }
         co_return there;
     }
@@ -68,6 +70,7 @@ public:
     asio::awaitable<void> start(std::shared_ptr<Core> self) {
         auto const executor = co_await asio::this_coro::executor;
         asio::co_spawn(executor, work(self), asio::detached);
+        asio::co_spawn(executor, tend(self), asio::detached);
         asio::co_spawn(executor, take_states(std::move(self)), asio::detached);
     }
     /// A master that closes writes what waits, once.
@@ -75,8 +78,11 @@ public:
         auto const& stream = std::as_const(core_.machine).stream();
         if (was_master && log_.last() > stream.at) log_.withdraw(stream.at);
         if (was_master && log_.has_unflushed()) last_ = log_.next_file(core_.machine.object());
+        core_.set.note_unflushed(std::exchange(told_unflushed_, 0), 0);
+        is_stopped_ = true;
         core_.wake.raise();
         given_.raise();
+        tend_.raise();
         stored_signal_.raise();
     }
 
@@ -86,6 +92,7 @@ public:
         newest_ms_ = now;
         urgent_ = urgent_ || stored;
         log_.add(step);
+        tell_unflushed();
         if (is_due(now)) core_.wake.raise();
     }
     void adopt(std::vector<std::byte> bytes) {
@@ -98,20 +105,22 @@ public:
     }
     void withdraw(position behind) {
         log_.withdraw(behind);
+        tell_unflushed();
         urgent_ = false;
     }
     position on_disk() const noexcept { return stored_; }
     void read_steps(std::uint32_t, position, std::uint64_t, std::size_t) {}
     void note_stored(position at) {
         log_.note_stored(at);
+        tell_unflushed();
         if (at > stored_) {
             stored_ = at;
             stored_signal_.raise();
         }
     }
-    bool has_room(std::size_t size) const noexcept {
-        if (arbiter_.strict) return works_;
-        return !log_.has_unflushed() || log_.unflushed() + size <= arbiter_.unflushed_max;  // a greater one goes alone
+    bool has_room(std::size_t size) {
+        if (log_.has_unflushed() && log_.unflushed() + size > arbiter_.unflushed_max) return false;  // a greater one goes alone
+        return core_.set.has_unflushed_room(core_.name, size);
     }
     bool works() const noexcept { return works_; }
 
@@ -129,23 +138,39 @@ public:
     }
     void tick(std::uint64_t now) {
         if (is_due(now)) core_.wake.raise();
+        if (tend_due_ms() <= now) tend_.raise();
         if (sync_until_ > now) return;
         sync_until_ = never;
         stored_signal_.raise();
     }
     std::uint64_t next_due_ms() const noexcept {
-        if (is_flushing_ || !log_.has_unflushed() || core_.member.role() != member_role::master) return sync_until_;
-        auto const due = urgent_ ? retry_at_ : std::max(retry_at_, std::min(oldest_ms_ + arbiter_.flush_ms, newest_ms_ + arbiter_.idle_ms));
-        return std::min(due, sync_until_);
+        auto const due = std::min(sync_until_, tend_due_ms());
+        if (is_flushing_ || !log_.has_unflushed() || core_.member.role() != member_role::master) return due;
+        auto const flush = urgent_ ? retry_at_ : std::max(retry_at_, std::min(oldest_ms_ + arbiter_.flush_ms, newest_ms_ + arbiter_.idle_ms));
+        return std::min(flush, due);
     }
 
 private:
     static constexpr std::uint64_t never = ~std::uint64_t{0};
 
-    void at_time() noexcept { log_.at_time(core_.set.steady_ms()); }
-    void begin_log() {
+    struct cover {
+        std::uint64_t number = 0;
+        std::vector<std::byte> dump;
+    };
+
+    // Calls of the store may end when the set is gone.
+    std::uint64_t steady_ms() {
+        if (!is_stopped_) now_ms_ = core_.set.steady_ms();
+        return now_ms_;
+    }
+    void tell_unflushed() {
+        if (!is_stopped_) core_.set.note_unflushed(std::exchange(told_unflushed_, log_.unflushed()), log_.unflushed());
+    }
+    void begin_log(typename log_type::tail const& t) {
         auto const& stream = std::as_const(core_.machine).stream();
         log_.reset(stream.at, stream.chain);
+        log_.begin(t);
+        tell_unflushed();
         stored_ = stream.at;
     }
     bool is_due(std::uint64_t now) const noexcept {
@@ -195,11 +220,13 @@ private:
 
     asio::awaitable<void> claim_now() {
         for (int tried = 0; tried < claims_max && core_.member.is_claiming_at_store(); ++tried) {
-            at_time();
             typename log_type::tail t;
             M theirs;
             bool const there = co_await log_.read(theirs, t);
-            if (!there) throw error(errc::corrupt, core_.name, "the log is gone from the store");
+            if (!there) {  // the mailbox was removed
+                core_.close();
+                co_return;
+            }
             auto const& base = std::as_const(theirs).stream();
             auto const before = base.at;
             auto const chain = base.chain;
@@ -239,6 +266,7 @@ private:
         note_success();
         urgent_ = false;
         log_.own(file, t);
+        tell_unflushed();
         stored_ = file.end;
         core_.guarded([&] {
             if (!c.replaces) return core_.member.written(file.end);
@@ -262,21 +290,20 @@ private:
     }
 
     asio::awaitable<void> flush_now() {
-        at_time();
         urgent_ = false;
         is_flushing_ = true;
         auto const generation = log_.generation();
-        if (log_.has_slept()) {
+        while (log_.has_slept()) {
             hit(reached::slept);
             bool const passed = co_await log_.is_passed(log_.number());
             if (generation != log_.generation() || !core_.is_open) co_return;
-            if (passed) co_return core_.guarded([&] { core_.member.shut_out(); });
+            if (passed && !mutated(mutant::store_slept_not_looked)) co_return core_.guarded([&] { core_.member.shut_out(); });
         }
         auto file = log_.next_file(core_.machine.object());
         bool const again = file.was_tried;
         bool const has_all = file.end == std::as_const(core_.machine).stream().at;
         std::vector<std::byte> dump;
-        if (log_.is_long() && has_all && !again) dump = core_.machine.dump();
+        if (log_.is_long() && has_all && !again && !cover_ && !is_tending_) dump = core_.machine.dump();
         auto const came = co_await log_.put(file);
         if (generation != log_.generation() || !core_.is_open) co_return;
         if (again && came != made::unknown) hit(came == made::mine ? reached::create_taken_up : reached::create_not_ours);
@@ -287,23 +314,68 @@ private:
             co_return;
         }
         note_success();
+        if (came == made::mine && log_.has_slept()) {  // while it was made
+            hit(reached::slept);
+            bool const passed = co_await log_.is_passed(file.number);
+            if (generation != log_.generation() || !core_.is_open) co_return;
+            if (passed && !mutated(mutant::store_slept_not_looked)) co_return core_.guarded([&] { core_.member.shut_out(); });
+        }
         if (came == made::theirs && !mutated(mutant::store_flush_lost_goes_on)) co_return core_.guarded([&] { core_.member.shut_out(); });
         log_.landed(file);
         if (log_.has_unflushed()) oldest_ms_ = core_.set.steady_ms();
         auto const end = file.end;
         note_stored(end);
         core_.guarded([&] { core_.member.written(end); });
-        if (!dump.empty()) co_await cover(file.number, std::move(dump));
+        if (dump.empty()) co_return;
+        cover_ = cover{file.number, std::move(dump)};
+        tend_.raise();
+    }
+
+    // --- snapshots, and what they cover --------------------------------------------------------------------------------
+
+    // The master covers what is long, and who opens it; others when it has become twice as long.
+    bool is_left_long() const noexcept { return core_.is_open && core_.member.role() != member_role::master && log_.is_long(2); }
+    std::uint64_t tend_due_ms() const noexcept {
+        if (is_tending_) return never;
+        return std::min(log_.purge_due_ms(), is_left_long() ? look_after_ : never);
     }
     // What fails here is done by the next one.
-    asio::awaitable<void> cover(std::uint64_t number, std::vector<std::byte> dump) {
-        at_time();
-        try {
-            co_await log_.put_snapshot(number, std::move(dump));
-            co_await log_.purge();
-        } catch (error const&) {
-            core_.failure = std::current_exception();
+    static asio::awaitable<void> tend(std::shared_ptr<Core> self) {
+        auto& k = self->keeper;
+        while (self->is_open) {
+            auto const now = k.steady_ms();
+            k.is_tending_ = true;
+            try {
+                if (k.cover_) co_await k.put_cover();
+                else if (k.log_.purge_due_ms() <= now) co_await k.log_.purge();
+                else if (k.is_left_long() && k.look_after_ <= now) co_await k.cover_for_master();
+                else co_await k.wait_to_tend();
+            } catch (std::exception const&) {
+                self->failure = std::current_exception();
+            }
+            k.is_tending_ = false;
+            if (self->is_open) self->set.reschedule(self->name);
         }
+    }
+    asio::awaitable<void> wait_to_tend() {
+        is_tending_ = false;
+        core_.set.reschedule(core_.name);
+        co_await tend_.wait();
+    }
+    asio::awaitable<void> put_cover() {
+        auto c = *std::exchange(cover_, std::nullopt);
+        co_await log_.put_snapshot(c.number, std::move(c.dump));
+    }
+    asio::awaitable<void> cover_for_master() {
+        look_after_ = steady_ms() + arbiter_.late_ms;
+        co_await log_.look();
+        if (!is_left_long()) co_return;
+        typename log_type::tail t;
+        M found;
+        bool const there = co_await log_.read(found, t);
+        if (!there || !core_.is_open) co_return;
+        hit(reached::covered_for_master);
+        co_await log_.put_snapshot(t.number, found.dump());
     }
 
     // What a restarted process does.
@@ -318,7 +390,8 @@ private:
             try {
                 bool const there = co_await open();
                 if (!core_.is_open) co_return;
-                core_.begin_member(there, false);
+                if (there) core_.begin_member(true, false);
+                else core_.close();
                 co_return;
             } catch (error const&) {
                 core_.failure = std::current_exception();
@@ -352,6 +425,7 @@ private:
                 replace_state(bytes);
                 auto const& stream = std::as_const(core_.machine).stream();
                 log_.reset(stream.at, stream.chain);
+                tell_unflushed();
             }
             core_.member.adopted(good);
         });
@@ -368,11 +442,14 @@ private:
     log_type log_;
     std::optional<typename Fs::file::mapping> mapping_;  // what the machine stands on: a snapshot in the store,
     aligned_bytes held_;                                 // or one that was taken over
-    signal given_, stored_signal_;
+    signal given_, stored_signal_, tend_;
     std::optional<std::vector<std::byte>> snapshot_;     // that a peer gave
     bool claim_wanted_ = false;
     bool urgent_ = false;                                // somebody waits for what is not in the store
-    bool is_flushing_ = false;
+    std::size_t told_unflushed_ = 0;                     // of the set's
+    bool is_flushing_ = false, is_tending_ = false, is_stopped_ = false;
+    std::optional<cover> cover_;                         // a snapshot that is to be made
+    std::uint64_t look_after_ = 0, now_ms_ = 0;
     std::uint64_t sync_until_ = never;
     std::optional<shared_file> last_;
     bool works_ = true;                                  // the store, when it was asked last
