@@ -324,7 +324,7 @@ public:
         unflushed_ = 0;
         heirs_asked_.clear();
         if (is_master()) {
-            withdraw();
+            if (barrier_ && inbox_.front().kind == format::record_kind::epoch) withdraw();  // its number is not used again
             fold_ = {};
             hand_over_for_disk();
         } else if (role_ == member_role::claiming) {
@@ -595,7 +595,7 @@ private:
         waiting_ = 0;
         fold_ = {};
         must_announce_ = true;
-        if (!rules_.shared) return;
+        if (!rules_.shared && !disk_fails_) return;
         drop_inbox();
         io_->withdraw(stream().at);
     }
@@ -947,7 +947,7 @@ private:
     bool may_hand_over() const noexcept { return is_master() && handing_until_ == 0 && !is_frozen() && fold_.from == 0 && inbox_.empty(); }
     // Each that has all there is, is asked once: its disk may have failed, too.
     void hand_over_for_disk() {
-        if (!disk_fails_ || !may_hand_over()) return;
+        if (!disk_fails_ || !is_master() || handing_until_ != 0 || is_frozen()) return;
         bool any = false;
         for (auto const& [node, p] : peers_) {
             if (!p.up || !p.follows || heirs_asked_.contains(node)) continue;
@@ -966,6 +966,7 @@ private:
         leave_upstream();
         claim();
     }
+    // What waits for a disk that fails may be on it: its place is another step's only where we order no more in its epoch.
     void withdraw() {
         if (!barrier_) return;
         barrier_.reset();
