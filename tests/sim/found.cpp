@@ -31,6 +31,12 @@ schedule with_clocks(schedule s, std::uint32_t offset_ms, std::uint32_t drift_pp
     s.clock_drift_ppm = drift_ppm;
     return s;
 }
+schedule with_store(schedule s, std::uint32_t ids_reserved, std::uint32_t late_ms) {
+    s.store = storage::shared;
+    s.ids_reserved = ids_reserved;
+    s.late_ms = late_ms;
+    return s;
+}
 
 }  // namespace
 
@@ -124,6 +130,24 @@ std::vector<found_schedule> found_schedules() {
                         {398, deed::append_many, 1, 0, 2076596880, 0}, {425, deed::crash, 2, 1, 2505738268, 79},
                         {441, deed::pause, 1, 2, 790383189, 68}, {450, deed::crash, 1, 2, 1911773329, 76}}),
                      {1154, 11, 103, 5000, 4863, 780})},
+        {"a claim that was given up for a master landed when the next had begun, and brought back the state of its own time",
+         with_store(with_clocks(of(777970, 3, 21012, {{331, deed::append_stored, 1, 0, 1, 0}, {361, deed::conditional, 1, 0, 76, 0},
+                                     {530, deed::replace_flags, 3, 0, 2, 0}, {533, deed::flap, 1, 2, 81, 1232}, {657, deed::expunge, 2, 0, 74, 0},
+                                     {1031, deed::store_late, 1, 2, 2262915610, 877}, {1085, deed::append_stored, 3, 0, 79, 0},
+                                     {1129, deed::append, 3, 0, 5, 0}, {1598, deed::cut, 1, 3, 52, 794}, {1699, deed::flap, 1, 3, 82, 553},
+                                     {2021, deed::append_stored, 3, 0, 2, 0}, {2024, deed::cut, 3, 2, 7, 791},
+                                     {2554, deed::replace_flags, 2, 0, 76, 0}, {2802, deed::expunge_stored, 1, 0, 22, 0},
+                                     {2987, deed::expunge_stored, 1, 0, 3, 0}, {3417, deed::replace_flags, 3, 0, 59, 0},
+                                     {4361, deed::replace_flags, 2, 0, 62, 0}, {6292, deed::remove_keyword, 1, 0, 50, 0},
+                                     {6614, deed::replace_flags, 2, 0, 22, 0}, {7547, deed::add_flag, 3, 0, 95, 0},
+                                     {7851, deed::conditional, 3, 0, 62, 0}, {8067, deed::append, 2, 0, 78, 0},
+                                     {8610, deed::expunge_stored, 3, 0, 71, 0}, {8759, deed::deliver, 3, 0, 33, 0},
+                                     {8891, deed::cut_one_way, 1, 2, 69, 1818}, {9205, deed::append_stored, 2, 0, 99, 0},
+                                     {9330, deed::append_stored, 2, 0, 1, 0}, {9358, deed::deliver, 3, 0, 94, 0}, {10582, deed::cut, 1, 3, 69, 910},
+                                     {10605, deed::store_late, 1, 2, 1793250611, 315}, {10812, deed::append_stored, 1, 0, 97, 0},
+                                     {10870, deed::append_stored, 2, 0, 3, 0}}),
+                                0, 10'000),
+                    50, 3062)},
     };
 }
 

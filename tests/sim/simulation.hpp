@@ -155,6 +155,7 @@ private:
         std::uint64_t life = 0;
         bool shows = false;
         position at;
+        position held;  // shown or not
         std::optional<view> watcher;
         std::optional<client> session;  // that asks for news whenever there is some
         shown_messages messages;
@@ -274,10 +275,17 @@ private:
             if (!m->is_up()) continue;
             check_failure(*m, seen);
             if (m->node()->is_master()) orderers_.insert(m->number());
+            check_position(*m, seen);
             bool const shows = m->shows();
             if (shows != seen.shows) change_sight(*m, seen, shows);
             if (shows && m->node()->state().stream().at != seen.at) observe(*m, seen);
         }
+    }
+    // Also what it does not show: a disk may tell of another step at a place that everybody knows (R2).
+    void check_position(machine<Node>& m, seen_node& seen) {
+        auto const& state = m.node()->state();
+        if (state.object() == guid{} || state.stream().at == std::exchange(seen.held, state.stream().at)) return;
+        positions_.check(m.number(), state);
     }
     void observe(machine<Node>& m, seen_node& seen) {
         auto const& state = m.node()->state();
@@ -287,7 +295,6 @@ private:
         auto const beyond = m.node()->overload();
         require(beyond.empty(), "R12", "node {}: {} is beyond its bound", m.number(), beyond);
         owners_.check(seen.at.epoch, state.stream().owner);
-        positions_.check(m.number(), state);
         seen.numbers.check(m.number(), state);
         auto const changes = seen.watcher->refresh();
         seen.messages.check(m.number(), *seen.watcher, changes, names_);
@@ -373,6 +380,7 @@ private:
     void start(machine<Node>& m) {
         if (m.is_up()) return;
         if (seen_[m.number() - 1].died != 0) bury(m);
+        seen_[m.number() - 1].held = {};
         node_parts parts{.host = sim_host(world_, m.clock(), m.number()), .fs = sim_fs(nullptr, m.pace, faulty_fs<>())};
         parts.nodes = schedule_.nodes;
         parts.copies_in_memory = schedule_.copies_in_memory;

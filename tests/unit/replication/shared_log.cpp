@@ -241,6 +241,27 @@ TEST_CASE_FIXTURE(fixture, "shared_log: two that cover at once, one of which die
     CHECK(flush(one, 7) == made::mine);
 }
 
+TEST_CASE_FIXTURE(fixture, "shared_log: one that is stopped removes nothing, and does not ask for the time when its calls end") {
+    reign(one, 16, 1);
+    for (std::uint64_t n = 1; n <= 2; ++n) CHECK(flush(one, n) == made::mine);
+    CHECK(read(one));
+    auto const dump = state.dump();
+    test::run([&] { return one.put_snapshot(4, dump); });
+    now_ms = rules.late_ms;
+    int asked = 0;
+    log_type counting(disk, host, "box", {}, rules, [&] { return ++asked, now_ms; });
+    CHECK(read(counting));
+    counting.stop(true);
+    auto const before = asked;
+    now_ms *= 2;
+    test::run([&] { return counting.purge(); });
+    CHECK(asked == before + 1);  // as it began
+    CHECK(has_log(1));
+    counting.stop(false);
+    test::run([&] { return counting.purge(); });
+    CHECK(!has_log(1));
+}
+
 TEST_CASE_FIXTURE(fixture, "shared_log: it is known when something may be removed, by who made the snapshot and who found it") {
     CHECK(one.purge_due_ms() == ~std::uint64_t{0});
     reign(one, 16, 1);

@@ -56,8 +56,11 @@ public:
     shared_cover(Fs fs, Host& host, std::string directory, shared_store const& arbiter, steady_clock clock)
         : fs_(std::move(fs)), host_(&host), directory_(std::move(directory)), arbiter_(arbiter), clock_(std::move(clock)) {}
 
+    /// From now on the host and the clock are not asked, and nothing more is removed: what is under way ends; or go on.
+    void stop(bool stopped) noexcept { stopped_ = stopped; }
     /// What a list has shown.
     void note(log_names const& names) {
+        if (stopped_) return;
         for (auto const n : names.snapshots) snapshots_.try_emplace(n, clock_());
         plan(names);
     }
@@ -65,6 +68,7 @@ public:
     asio::awaitable<bool> put(std::uint64_t number, bytes_view dump) {
         auto const name = path(snapshot_name(number + 1));
         bool const made = co_await fs_.create(name, dump, durability::stored);
+        if (stopped_) co_return made;
         auto const since = snapshots_.try_emplace(number + 1, clock_()).first->second;
         due_ = std::min(due_, since + arbiter_.late_ms);
         co_return made;
@@ -74,6 +78,7 @@ public:
     asio::awaitable<void> purge() {
         due_ = clock_() + arbiter_.late_ms;
         auto names = co_await list_logs(fs_, directory_);
+        if (stopped_) co_return;
         note(names);
         due_ = clock_() + arbiter_.late_ms;
         auto const covered = covered_for_long();
@@ -81,6 +86,7 @@ public:
         for (auto const n : logs) {
             bool stays = n >= covered;
             if (!stays) stays = co_await must_stay(n);
+            if (stopped_) co_return;
             if (!stays && epochs_.contains(n)) hit(reached::old_epoch_removed);
             if (stays) names.logs.push_back(n);
             else co_await remove(path(log_name(n)));
@@ -89,6 +95,7 @@ public:
         for (auto const n : snapshots) {
             if (n >= covered) names.snapshots.push_back(n);
             else co_await remove(path(snapshot_name(n)));
+            if (stopped_) co_return;
         }
         std::erase_if(snapshots_, [&](auto const& s) { return s.first < covered; });
         std::erase_if(epochs_, [&](auto const& e) { return e.first < covered && !names.has_log(e.first); });
@@ -113,6 +120,7 @@ private:
     // What cannot be read may be what shuts somebody out.
     asio::awaitable<bool> must_stay(std::uint64_t number) {
         if (mutated(mutant::purge_epoch_files)) co_return false;
+        if (stopped_) co_return true;
         auto known = epochs_.find(number);
         if (known == epochs_.end()) {
             auto created_ms = host_->now_ms();
@@ -123,6 +131,7 @@ private:
             } catch (error const& e) {
                 if (e.code() != errc::corrupt && e.code() != errc::newer_version) throw;
             }
+            if (stopped_) co_return true;
             known = epochs_.emplace(number, created_ms).first;
         }
         co_return known->second + arbiter_.keep_epochs_ms > host_->now_ms();
@@ -154,6 +163,7 @@ private:
     std::map<std::uint64_t, std::uint64_t> snapshots_;  // by number, since when this process knows of each
     std::map<std::uint64_t, std::uint64_t> epochs_;     // files that open one, and when each was made
     std::uint64_t due_ = never;
+    bool stopped_ = false;
 };
 
 }  // namespace mailfs::detail

@@ -68,6 +68,8 @@ public:
         : fs_(std::move(fs)), host_(&host), directory_(std::move(directory)), options_(options), arbiter_(arbiter), clock_(std::move(clock)),
           cover_(fs_, host, directory_, arbiter_, clock_) {}
 
+    /// The host may go when this was said; what waits for the store ends without it.
+    void stop(bool stopped) noexcept { cover_.stop(stopped); }
     Fs const& fs() const noexcept { return fs_; }
     std::string const& directory() const noexcept { return directory_; }
 

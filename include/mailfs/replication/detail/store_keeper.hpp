@@ -48,14 +48,14 @@ public:
         : core_(core), arbiter_(arbiter), log_(std::move(fs), host, std::move(directory), options, arbiter, [this] { return steady_ms(); }) {}
 
     asio::awaitable<bool> create(guid object) {
-        is_stopped_ = false;
+        set_stopped(false);
         bool const made_it = co_await log_.create(object, core_.machine);
         if (made_it) begin_log({.number = 1, .held = {}, .files = 1, .bytes = 0, .snapshot_size = 0});
         co_return made_it;
     }
     /// Loads what the store holds; false: nothing.
     asio::awaitable<bool> open() {
-        is_stopped_ = false;
+        set_stopped(false);
         typename log_type::tail t;
         bool const there = co_await log_.read(core_.machine, t);
         if (there) {
@@ -79,7 +79,7 @@ public:
         if (was_master && log_.last() > stream.at) log_.withdraw(stream.at);
         if (was_master && log_.has_unflushed()) last_ = log_.next_file(core_.machine.object());
         core_.set.note_unflushed(std::exchange(told_unflushed_, 0), 0);
-        is_stopped_ = true;
+        set_stopped(true);
         core_.wake.raise();
         given_.raise();
         tend_.raise();
@@ -101,6 +101,7 @@ public:
     }
     void claim() {
         claim_wanted_ = true;
+        ++claims_;
         core_.wake.raise();
     }
     void withdraw(position behind) {
@@ -158,6 +159,10 @@ private:
         std::vector<std::byte> dump;
     };
 
+    void set_stopped(bool stopped) {
+        is_stopped_ = stopped;
+        log_.stop(stopped);
+    }
     // Calls of the store may end when the set is gone.
     std::uint64_t steady_ms() {
         if (!is_stopped_) now_ms_ = core_.set.steady_ms();
@@ -218,8 +223,11 @@ private:
         retry_at_ = 0;
     }
 
+    // A claim that was given up and is made again is another one: the state may have moved meanwhile.
+    bool is_wanted(std::uint64_t claim) const noexcept { return core_.is_open && claims_ == claim && core_.member.is_claiming_at_store(); }
     asio::awaitable<void> claim_now() {
-        for (int tried = 0; tried < claims_max && core_.member.is_claiming_at_store(); ++tried) {
+        auto const which = claims_;
+        for (int tried = 0; tried < claims_max && is_wanted(which); ++tried) {
             typename log_type::tail t;
             M theirs;
             bool const there = co_await log_.read(theirs, t);
@@ -237,8 +245,8 @@ private:
             });
             if (!c) break;
             auto file = log_.compose(t.number, theirs.object(), before, chain, c->steps);
-            auto const came = co_await settle(file);
-            if (!core_.is_open || !core_.member.is_claiming_at_store()) co_return;
+            auto const came = co_await settle(file, which);
+            if (!is_wanted(which)) co_return;
             if (came == made::unknown) break;
             if (came == made::theirs && !mutated(mutant::store_lost_claim_stands)) {
                 auto const opened = co_await log_.opened_by(file.number);
@@ -252,7 +260,7 @@ private:
                 continue;
             }
             bool const passed = co_await log_.is_passed(file.number);
-            if (!core_.is_open || !core_.member.is_claiming_at_store()) co_return;
+            if (!is_wanted(which)) co_return;
             if (passed && !mutated(mutant::store_claim_not_looked_around)) {
                 hit(reached::claim_passed);
                 continue;
@@ -260,7 +268,7 @@ private:
             become_master(file, t, *c, theirs);
             co_return;
         }
-        if (core_.is_open) core_.guarded([&] { core_.member.claim_lost(0); });
+        if (is_wanted(which)) core_.guarded([&] { core_.member.claim_lost(0); });
     }
     void become_master(shared_file const& file, typename log_type::tail const& t, store_claim const& c, M const& theirs) {
         note_success();
@@ -276,11 +284,11 @@ private:
         stored_signal_.raise();
     }
     // The same bytes again, until it is known whose the number is, or the claim is not wanted any more.
-    asio::awaitable<made> settle(shared_file& file) {
+    asio::awaitable<made> settle(shared_file& file, std::uint64_t which) {
         auto came = made::unknown;
         for (int tried = 0; tried < tries_max; ++tried) {
             if (tried > 0) co_await core_.set.transport().wait(arbiter_.retry_ms);
-            if (!core_.is_open || !core_.member.is_claiming_at_store()) break;
+            if (!is_wanted(which)) break;
             came = co_await log_.put(file);
             if (came == made::unknown) continue;
             if (tried > 0) hit(came == made::mine ? reached::create_taken_up : reached::create_not_ours);
@@ -445,6 +453,7 @@ private:
     signal given_, stored_signal_, tend_;
     std::optional<std::vector<std::byte>> snapshot_;     // that a peer gave
     bool claim_wanted_ = false;
+    std::uint64_t claims_ = 0;
     bool urgent_ = false;                                // somebody waits for what is not in the store
     std::size_t told_unflushed_ = 0;                     // of the set's
     bool is_flushing_ = false, is_tending_ = false, is_stopped_ = false;
