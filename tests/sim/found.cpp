@@ -148,6 +148,12 @@ std::vector<found_schedule> found_schedules() {
                                      {10870, deed::append_stored, 2, 0, 3, 0}}),
                                 0, 10'000),
                     50, 3062)},
+        {"what waited for a master that had to fold was ordered before the fold, which then changed MODSEQs that had been shown",
+         with_copies(with_clocks(of(3016772, 3, 4161, {{524, deed::long_pause, 3, 2, 36, 3157}, {2633, deed::append, 1, 0, 69, 0}, {2709, deed::break_links, 1, 3, 46, 58},
+                                                       {3827, deed::slow_disk, 3, 1, 2103846819, 120}, {3914, deed::append, 3, 0, 70, 0},
+                                                       {4160, deed::conditional, 3, 0, 52, 0}}),
+                                 0, 10'000),
+                     2, 3)},
     };
 }
 

@@ -783,8 +783,8 @@ private:
         if (step.kind != format::record_kind::epoch || epoch_owner() != origin_) return;
         if (role_ != member_role::claiming && !is_master()) return;
         hit(reached::claimed);
+        if (fold_.branch && fold_.is_next) fold_now();  // the first step of the epoch: proposals wait behind it
         become_master();
-        if (fold_.branch && fold_.is_next) fold_now();
     }
     origin epoch_owner() const noexcept { return stream().owner; }
 
