@@ -206,7 +206,7 @@ private:
         if (one_in(2)) t.quiet_ms = 100 + pick(400);
         if (one_in(4)) t.call_ms = 1000;
         if (one_in(2)) t.ring_size = 500 + pick(8000);
-        if (one_in(2)) t.unflushed_max = pick(1000);
+        if (one_in(2)) t.unflushed_max = pick(400);
     }
     // What comes behind a sleep comes when it is over.
     void wait_for_sleepers() {
@@ -241,7 +241,7 @@ private:
         c.arg = word();
         c.time_ms = 1 + pick(fault_ms_ * 2);
         if (c.what == deed::long_pause) c.time_ms = 1000 + pick(60'000);
-        if (c.what == deed::heals_late) c.time_ms += 300;  // so that it is noticed
+        if (c.what == deed::heals_late) c.time_ms += 700;  // so that one that follows asks to be the master
         if (c.what == deed::sleep || c.what == deed::old_disk) {
             if (std::exchange(c.what == deed::sleep ? sleeps_ : restores_, true)) return;
         }

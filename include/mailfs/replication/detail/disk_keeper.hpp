@@ -34,7 +34,7 @@ namespace mailfs::detail {
 template <class Core, filesystem Fs, host Host, state_machine M>
 class disk_keeper {
 public:
-    static constexpr std::size_t record_payload_max = format::record_size_max - 256;
+    static constexpr std::size_t record_payload_max = format::payload_size_max(std::min<std::uint64_t>(format::record_size_max, Fs::traits.append_size_max));
     static constexpr std::uint32_t retry_min_ms = 50, retry_ms = 1000;  ///< before a disk that failed is tried again
     static constexpr bool store_tells = false;       ///< whether an object is nowhere: peers may have it
 

@@ -58,6 +58,7 @@ public:
     asio::awaitable<bool> open(M& machine) {
         file_.reset();
         buffer_.clear();
+        pieces_.clear();
         heard_ = 0;
         auto const names = co_await list_logs(fs_, directory_);
         if (names.empty()) co_return false;
@@ -76,16 +77,23 @@ public:
     /// Encodes a step behind those that wait for flush(). Its place is the one behind them.
     void add(format::stream_step const& step) {
         auto const record = record_of(step);
+        auto const begin = buffer_.size();
         format::encode_record(buffer_, record.header, record.payload, seed_);
+        auto const piece = pieces_.empty() ? 0 : pieces_.back();
+        if (begin > piece && buffer_.size() - piece > Fs::traits.append_size_max) pieces_.push_back(begin);
     }
     bool has_more() const noexcept { return !buffer_.empty(); }
 
-    /// Writes what was added; with `stored` it is on stable storage then. Two or three system calls.
+    /// Writes what was added; with `stored` it is on stable storage then. Two or three system calls: more only where an append takes less.
     asio::awaitable<void> flush(bool stored) {
-        if (!buffer_.empty()) {
-            auto const bytes = std::exchange(buffer_, {});
-            size_ += bytes.size();
-            co_await file_->append(bytes);
+        auto const bytes = std::exchange(buffer_, {});
+        auto pieces = std::exchange(pieces_, {});
+        if (!bytes.empty()) pieces.push_back(bytes.size());
+        size_ += bytes.size();
+        std::size_t begin = 0;
+        for (auto const end : pieces) {
+            co_await file_->append(bytes_view(bytes).subspan(begin, end - begin));
+            begin = end;
         }
         if (stored) co_await file_->sync();
     }
@@ -111,6 +119,7 @@ public:
     asio::awaitable<void> leave_file() {
         file_.reset();
         buffer_.clear();
+        pieces_.clear();
         auto const names = co_await list_logs(fs_, directory_);
         number_ = std::max({number_, names.newest_log(), names.snapshots.empty() ? 0 : names.snapshots.back()});
     }
@@ -146,6 +155,7 @@ public:
         auto const h = header_after(number_ + 1, probe);
         co_await make(name, snapshot, mutated(mutant::adopted_without_sync) ? durability::none : durability::stored);
         buffer_.clear();
+        pieces_.clear();
         co_await begin_with(h);
         co_await remove_old();
         snapshot_size_ = snapshot.size();
@@ -314,6 +324,7 @@ private:
     aligned_bytes held_;                                 // or one that was adopted
     std::optional<typename Fs::file> file_;
     std::vector<std::byte> buffer_;
+    std::vector<std::size_t> pieces_;  // where those begin which one append does not take with what is before them
     std::uint64_t number_ = 0;
     std::uint64_t size_ = 0;           // of the file
     std::uint64_t snapshot_size_ = 0;  // of the newest one
