@@ -137,12 +137,12 @@ bool simulation<Node>::cut(std::uint32_t a, std::uint32_t b, bool both, std::uin
     return true;
 }
 
-// In half of the cases a master, and its way to who is likely to follow it: then the one is a branch that the other does not reach.
+// In most cases a master, and its way to who is likely to follow it: then the one is a branch that the other does not reach.
 template <class Node>
 bool simulation<Node>::heals_late(choice const& c) {
     auto away = c.node, late = c.other;
     for (auto& m : machines_)
-        if (c.arg % 2 == 0 && m->shows() && m->node()->is_master()) away = m->number(), late = away == 1 ? 2 : 1;
+        if (c.arg % 4 != 0 && m->shows() && m->node()->is_master()) away = m->number(), late = away == 1 ? 2 : 1;
     for (std::uint32_t n = 1; n <= schedule_.nodes; ++n)
         if (n != away) cut(away, n, true, n == late ? 3 * std::uint64_t{c.time_ms} : c.time_ms);
     return true;
