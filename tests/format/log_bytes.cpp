@@ -110,7 +110,7 @@ TEST_CASE("log bytes: a log of version 1.0 is written as docs/formats/log.md sho
 
 TEST_CASE("log bytes: a file of a store that nodes share is written as docs/formats/log.md shows it") {
     test_host host;
-    mailfs::detail::shared_log<memory_fs, test_host, mailbox_state> log(memory_fs(), host, "box", {}, {});
+    mailfs::detail::shared_log<memory_fs, test_host, mailbox_state> log(memory_fs(), host, "box", {}, {}, [] { return std::uint64_t{0}; });
     format::stream_step epoch;
     epoch.kind = format::record_kind::epoch;
     epoch.at = {32, 0};

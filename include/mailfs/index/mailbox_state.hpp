@@ -499,7 +499,7 @@ private:
         auto const v = format::view_operation<format::append_operation>(bytes);
         if (!v) return;
         auto const delivery = stream_.replicated() ? format::delivery_of(*v) : std::nullopt;
-        if (auto const* const known = delivery ? shared_.deliveries.find(*delivery) : nullptr) return tell_delivered(*known, out);
+        if (auto const* const known = delivery ? shared_.deliveries.find(*delivery) : nullptr) return tell_delivered({known->dot.origin.node, known->part, known->dot.origin.incarnation, known->dot.counter}, out);
         auto const uid = take_uid();
         if (uid == 0) return;
         mailbox_row r;
@@ -520,9 +520,8 @@ private:
     }
 
     // O(messages), on the node whose caller asks.
-    void tell_delivered(known_delivery const& known, outcome* out) const {
+    void tell_delivered(message_dot const& dot, outcome* out) const {
         if (out == nullptr) return;
-        message_dot const dot{known.dot.origin.node, known.part, known.dot.origin.incarnation, known.dot.counter};
         ++out->delivered_before;
         if (out->appended > 0) return;
         out->first_uid = 0;
