@@ -5,9 +5,10 @@
 #   sh examples/demo.sh [PATH] [--once] [--port PORT] [...]      --help lists the rest
 #
 # PATH: an mbox, a Maildir, a folder of message files or a tar archive of one; the messages of examples/mail otherwise.
+# MAILFS_DEMO_BUILD: a build folder that is there already, in the place of build-demo.
 set -eu
 source=$(cd "$(dirname "$0")/.." && pwd)
-build=$source/build-demo
+build=${MAILFS_DEMO_BUILD:-$source/build-demo}
 
 python=/usr/bin/python3  # Debian's, which has Debian's libraries, even where another comes first in PATH
 [ -x "$python" ] || python=python3
