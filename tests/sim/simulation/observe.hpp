@@ -24,10 +24,10 @@ void simulation<Node>::observe() {
         if (!m->is_up()) continue;
         check_failure(*m, seen);
         if (m->node()->is_master()) orderers_.insert(m->number());
-        check_position(*m, seen);
         bool const shows = m->shows();
         if (shows != seen.shows) change_sight(*m, seen, shows);
         if (shows && m->node()->state().stream().at != seen.at) observe(*m, seen);
+        check_position(*m, seen);
     }
 }
 
