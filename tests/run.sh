@@ -11,7 +11,7 @@
 #
 # CC and CXX choose the compiler. What takes long has its budget in the environment: MAILFS_KILLS, MAILFS_COMPILE_RUNS,
 # MAILFS_LOG_MODEL_SCHEDULES, MAILFS_MODEL_STEPS, MAILFS_CRASH_POINTS, MAILFS_PROCESS_KILLS,
-# MAILFS_DAMAGE_STRIDE, MAILFS_VERIFY_STRIDE, MAILFS_PURGE_SEEDS; the tests say what each means.
+# MAILFS_DAMAGE_STRIDE, MAILFS_VERIFY_STRIDE, MAILFS_PURGE_SEEDS, MAILFS_SCOPE_VIEWS; the tests say what each means.
 cd "$(dirname "$0")/.." || exit 1
 
 sanitize="" build="" optimization=1
@@ -59,7 +59,7 @@ rm -f "$build/meson-logs/testlog.json"
 export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
 if [ -n "$sanitize" ]; then  # several times slower: fewer random schedules and damaged bits unless told otherwise
     export MAILFS_LOG_MODEL_SCHEDULES="${MAILFS_LOG_MODEL_SCHEDULES:-100}" MAILFS_CRASH_POINTS="${MAILFS_CRASH_POINTS:-1000}"
-    export MAILFS_DAMAGE_STRIDE="${MAILFS_DAMAGE_STRIDE:-7}" MAILFS_VERIFY_STRIDE="${MAILFS_VERIFY_STRIDE:-101}"
+    export MAILFS_DAMAGE_STRIDE="${MAILFS_DAMAGE_STRIDE:-7}" MAILFS_VERIFY_STRIDE="${MAILFS_VERIFY_STRIDE:-101}" MAILFS_SCOPE_VIEWS="${MAILFS_SCOPE_VIEWS:-0}"
 fi
 # Time limits are for hangs: a busy machine, or a build without optimisation, is no failure.
 meson test -C "$build" --no-rebuild --timeout-multiplier "$([ -n "$sanitize" ] && echo 6 || echo 3)" --print-errorlogs "$@" </dev/null

@@ -14,6 +14,8 @@
 #include <mailfs/store/purge.hpp>
 #include <mailfs/transport/sim_transport.hpp>
 
+#include "unit/store/cluster_fixture.hpp"
+
 #include <doctest/doctest.h>
 
 #include <functional>
@@ -27,134 +29,34 @@ using namespace mailfs;
 namespace {
 
 constexpr sim_time ms = 1000, second = 1000 * ms;
-using set_type = replica_set<sim_transport, sim_host>;
-using index_type = mailfs::index<lockless_log, faulty_fs<>, multimaster<sim_transport, sim_host>>;
+using policy = multimaster<sim_transport, sim_host>;
+using index_type = mailfs::index<lockless_log, faulty_fs<>, policy>;
 
+/// With a disk of its own.
 template <class Format>
-struct node {
-    using store_type = store<index_type, replicated_dbox<Format, sim_transport, sim_host>>;
-    using account_type = typename store_type::account_type;
+struct node : test::store_node<store<index_type, replicated_dbox<Format, sim_transport, sim_host>>> {
+    using node::store_node::store_node;
 
-    node(sim_world& w, sim_network& n, std::uint32_t number, std::uint32_t of) : world(w), network(n), host(w, sim_clock(w), number) {
-        options.cluster = guid::from_words(1, 1);
-        options.self = {number, number};
-        for (std::uint32_t p = 1; p <= of; ++p)
-            if (p != number) options.peers.push_back({p, p});
-    }
-    void start() {
-        process = sim_process::start(world, options.self.node);
-        network.come_up(options.self.node);
-        transport.emplace(network, process, sim_clock(world));
-        set = std::make_unique<set_type>(*transport, host, options);
-        here = std::make_unique<store_type>(disk, store_options{}, host, multimaster<sim_transport, sim_host>(*set));
-        process->spawn(here->follow_peers());
-        process->spawn(set->run());
-    }
-    void kill() {
-        if (!process) return;
-        process->kill();
-        account.reset();
-        here.reset();
-        set.reset();
-        transport.reset();
-        process.reset();
-    }
+    void start() { this->template start_on<policy>(disk); }
     void lose_power() {
         auto found = disk.after(power_cut::lose_all, 1);
-        network.vanish(options.self.node);
-        kill();
+        this->network.vanish(this->options.self.node);
+        this->kill();
         disk = faulty_fs<>(std::move(found));
-        host.boot_again();
+        this->host.boot_again();
     }
 
-    sim_world& world;
-    sim_network& network;
-    sim_host host;
     faulty_fs<> disk;
-    replication_options options;
-    std::shared_ptr<sim_process> process;
-    std::optional<sim_transport> transport;
-    std::unique_ptr<set_type> set;
-    std::unique_ptr<store_type> here;
-    std::optional<account_type> account;
 };
 
 template <class Format>
-struct cluster {
-    explicit cluster(std::uint32_t count) : network(world) {
-        network.set_delay(100, 300);
-        for (std::uint32_t n = 1; n <= count; ++n) nodes.push_back(std::make_unique<node<Format>>(world, network, n, count));
-        for (auto& n : nodes) n->start();
-        world.run_for(second);
-    }
-    ~cluster() {
-        for (auto& n : nodes) n->kill();
-    }
-    node<Format>& operator[](std::uint32_t n) { return *nodes[n - 1]; }
-
-    /// Runs it on that node; what it threw.
-    template <class F>
-    std::string run(std::uint32_t n, F work, sim_time limit = 20 * second) {
-        bool done = false;
-        std::string why;
-        auto call = [](F f, node<Format>& at) -> asio::awaitable<void> { co_await f(at); };
-        (*this)[n].process->spawn(call(work, (*this)[n]), [&](std::exception_ptr thrown) {
-            done = true;
-            try {
-                if (thrown) std::rethrow_exception(thrown);
-            } catch (std::exception const& e) {
-                why = e.what();
-            }
-        });
-        if (!world.run_until(world.now() + limit, [&] { return done; })) {
-            tell();
-            return "it does not end";
-        }
-        return why;
-    }
-    void tell() {
-        for (auto& n : nodes) {
-            auto const keys = n->here->services()->indexes.keys();
-            std::string text = "node " + std::to_string(n->options.self.node) + ":";
-            for (auto const& k : keys) {
-                auto const i = n->here->services()->indexes.find(k);
-                text += " " + k + " role " + std::to_string(int(i->role())) + " serves " + std::to_string(i->can_serve());
-            }
-            MESSAGE(text);
-        }
-    }
-    std::string open_on_all() {
-        std::string why;
-        for (std::uint32_t n = 1; n <= nodes.size(); ++n)
-            why += run(n, [](auto& at) -> asio::awaitable<void> { at.account = co_await at.here->account("alice"); });
-        return why;
-    }
-    std::string append(std::uint32_t n, std::string name, std::string text) {
-        return run(n, [=](auto& at) -> asio::awaitable<void> {
-            auto box = co_await at.account->open(name);
-            co_await box.append(as_bytes(text));
-        });
-    }
-    /// All that the mailbox shows on that node.
-    std::string read(std::uint32_t n, std::string name) {
-        std::string all;
-        auto const why = run(n, [&](auto& at) -> asio::awaitable<void> {
-            auto box = co_await at.account->open(name);
-            std::vector<uid_t> uids;
-            box.view().uids().for_each([&](uid_t uid) { uids.push_back(uid); });
-            for (auto const uid : uids) {
-                auto const body = co_await box.read(uid);
-                all += std::string(as_text(body)) + ' ';
-            }
-        });
-        return why.empty() ? all : why;
+struct cluster : test::store_cluster<node<Format>> {
+    explicit cluster(std::uint32_t count) {
+        for (std::uint32_t n = 1; n <= count; ++n) this->nodes.push_back(std::make_unique<node<Format>>(this->world, this->network, n, count));
+        for (auto& n : this->nodes) n->start();
+        this->world.run_for(second);
     }
     std::size_t bodies(std::uint32_t n) { return (*this)[n].account->core()->mails.count(); }
-    bool soon(std::function<bool()> until, sim_time limit = 5 * second) { return world.run_until(world.now() + limit, until); }
-
-    sim_world world{1};
-    sim_network network;
-    std::vector<std::unique_ptr<node<Format>>> nodes;
 };
 
 using multi = multi_dbox<faulty_fs<>, sim_host>;

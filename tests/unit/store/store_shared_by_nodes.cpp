@@ -12,6 +12,8 @@
 #include <mailfs/replication/multimaster.hpp>
 #include <mailfs/transport/sim_transport.hpp>
 
+#include "unit/store/cluster_fixture.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -26,148 +28,71 @@ using namespace mailfs;
 namespace {
 
 constexpr sim_time ms = 1000, second = 1000 * ms;
-using set_type = replica_set<sim_transport, sim_host>;
 using policy = multimaster<sim_transport, sim_host, shared_store>;
 using index_type = mailfs::index<lockless_log, faulty_fs<>, policy>;
 
-/// One process after another, each with a way of its own to the store.
+/// With a way of its own to the store.
 template <class Format>
-struct node {
-    using store_type = store<index_type, Format>;
-    using account_type = typename store_type::account_type;
+struct node : test::store_node<store<index_type, Format>> {
+    node(sim_world& w, sim_network& n, memory_fs f, std::uint32_t number, std::uint32_t of) : node::store_node(w, n, number, of), files(std::move(f)) {}
 
-    node(sim_world& w, sim_network& n, memory_fs f, std::uint32_t number, std::uint32_t of) : world(w), network(n), host(w, sim_clock(w), number), files(std::move(f)) {
-        options.cluster = guid::from_words(1, 1);
-        options.self = {number, number};
-        for (std::uint32_t p = 1; p <= of; ++p)
-            if (p != number) options.peers.push_back({p, p});
-    }
     void start() {
         way.emplace(files);
-        process = sim_process::start(world, options.self.node);
-        network.come_up(options.self.node);
-        transport.emplace(network, process, sim_clock(world));
-        set = std::make_unique<set_type>(*transport, host, options);
-        here = std::make_unique<store_type>(*way, store_options{}, host, policy(*set));
-        process->spawn(here->follow_peers());
-        process->spawn(set->run());
+        this->template start_on<policy>(*way);
     }
-    void kill() {
-        if (!process) return;
-        process->kill();
-        account.reset();
-        here.reset();
-        set.reset();
-        transport.reset();
-        process.reset();
-    }
-    bool is_tree_master() const { return account && account->core()->tree.role() == mailfs::detail::member_role::master; }
+    bool is_tree_master() const { return this->account && this->account->core()->tree.role() == mailfs::detail::member_role::master; }
 
-    sim_world& world;
-    sim_network& network;
-    sim_host host;
     memory_fs files;
-    replication_options options;
     std::optional<faulty_fs<>> way;
-    std::shared_ptr<sim_process> process;
-    std::optional<sim_transport> transport;
-    std::unique_ptr<set_type> set;
-    std::unique_ptr<store_type> here;
-    std::optional<account_type> account;
 };
 
 template <class Format>
-struct cluster {
-    explicit cluster(std::uint32_t count) : network(world) {
-        network.set_delay(100, 300);
-        for (std::uint32_t n = 1; n <= count; ++n) nodes.push_back(std::make_unique<node<Format>>(world, network, files, n, count));
-        for (auto& n : nodes) n->start();
-        world.run_for(second);
-        for (std::uint32_t n = 1; n <= count; ++n) REQUIRE(open(n) == "");
-    }
-    ~cluster() {
-        for (auto& n : nodes) n->kill();
-    }
-    node<Format>& operator[](std::uint32_t n) { return *nodes[n - 1]; }
-
-    /// Runs it on that node; what it threw.
-    template <class F>
-    std::string run(std::uint32_t n, F work, sim_time limit = 20 * second) {
-        world.run_for(5 * ms);  // what was pushed is here
-        bool done = false;
-        std::string why;
-        auto call = [](F f, node<Format>& at) -> asio::awaitable<void> { co_await f(at); };
-        (*this)[n].process->spawn(call(work, (*this)[n]), [&](std::exception_ptr thrown) {
-            done = true;
-            try {
-                if (thrown) std::rethrow_exception(thrown);
-            } catch (std::exception const& e) {
-                why = e.what();
-            }
-        });
-        return world.run_until(world.now() + limit, [&] { return done; }) ? why : "it does not end";
-    }
-    std::string open(std::uint32_t n) {
-        return run(n, [](auto& at) -> asio::awaitable<void> { at.account = co_await at.here->account("alice"); });
+struct cluster : test::store_cluster<node<Format>> {
+    explicit cluster(std::uint32_t count) {
+        this->rest = 5 * ms;
+        for (std::uint32_t n = 1; n <= count; ++n) this->nodes.push_back(std::make_unique<node<Format>>(this->world, this->network, files, n, count));
+        for (auto& n : this->nodes) n->start();
+        this->world.run_for(second);
+        REQUIRE(this->open_on_all() == "");
     }
     std::string restart(std::uint32_t n) {
         (*this)[n].start();
-        return open(n);
+        return this->open(n);
     }
     std::string create(std::uint32_t n, std::string name) {
-        return run(n, [=](auto& at) -> asio::awaitable<void> { co_await at.account->create(name); });
+        return this->run(n, [=](auto& at) -> asio::awaitable<void> { co_await at.account->create(name); });
     }
     std::string rename(std::uint32_t n, std::string from, std::string to) {
-        return run(n, [=](auto& at) -> asio::awaitable<void> { co_await at.account->rename(from, to); });
+        return this->run(n, [=](auto& at) -> asio::awaitable<void> { co_await at.account->rename(from, to); });
     }
     std::string remove(std::uint32_t n, std::string name) {
-        return run(n, [=](auto& at) -> asio::awaitable<void> { co_await at.account->remove(name); });
-    }
-    std::string append(std::uint32_t n, std::string name, std::string text) {
-        return run(n, [=](auto& at) -> asio::awaitable<void> {
-            auto box = co_await at.account->open(name);
-            co_await box.append(as_bytes(text));
-        });
-    }
-    /// All that the mailbox shows on that node.
-    std::string read(std::uint32_t n, std::string name) {
-        std::string all;
-        auto const why = run(n, [&](auto& at) -> asio::awaitable<void> {
-            auto box = co_await at.account->open(name);
-            std::vector<uid_t> uids;
-            box.view().uids().for_each([&](uid_t uid) { uids.push_back(uid); });
-            for (auto const uid : uids) {
-                auto const body = co_await box.read(uid);
-                all += std::string(as_text(body)) + ' ';
-            }
-        });
-        return why.empty() ? all : why;
+        return this->run(n, [=](auto& at) -> asio::awaitable<void> { co_await at.account->remove(name); });
     }
     /// The mailboxes that the account has on that node.
     std::string names(std::uint32_t n) {
         std::string all;
-        auto const why = run(n, [&](auto& at) -> asio::awaitable<void> {
+        auto const why = this->run(n, [&](auto& at) -> asio::awaitable<void> {
             auto const list = co_await at.account->list();
             for (auto const& m : list) all += m.name + ' ';
         });
         return why.empty() ? all : why;
     }
     std::uint32_t tree_master() {
-        for (auto& n : nodes)
+        for (auto& n : this->nodes)
             if (n->is_tree_master()) return n->options.self.node;
         return 0;
     }
     void cut_off() {
-        network.cut(1, 2);
-        network.cut(2, 1);
+        this->network.cut(1, 2);
+        this->network.cut(2, 1);
     }
     void heal() {
-        network.heal(1, 2);
-        network.heal(2, 1);
+        this->network.heal(1, 2);
+        this->network.heal(2, 1);
     }
     std::uint64_t calls() const {
         std::uint64_t all = 0;
-        for (auto& n : nodes) all += n->way->faults().calls();
+        for (auto& n : this->nodes) all += n->way->faults().calls();
         return all;
     }
     std::size_t boxes() const {
@@ -180,10 +105,7 @@ struct cluster {
         return std::size_t(std::unique(found.begin(), found.end()) - found.begin());
     }
 
-    sim_world world{1};
-    sim_network network;
     memory_fs files;
-    std::vector<std::unique_ptr<node<Format>>> nodes;
 };
 
 using multi = multi_dbox<faulty_fs<>, sim_host>;

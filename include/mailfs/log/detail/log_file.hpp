@@ -28,16 +28,17 @@ struct opened_log {
     format::log_header header;
 };
 
-/// Nothing when there is no such file. Throws corrupt, newer_version.
+/// Nothing when there is no such file. Throws corrupt, newer_version. `features`: which of the format the caller knows.
 template <filesystem Fs>
-asio::awaitable<std::optional<opened_log<Fs>>> open_log(Fs& fs, std::string const& directory, std::uint64_t number) {
+asio::awaitable<std::optional<opened_log<Fs>>> open_log(Fs& fs, std::string const& directory, std::uint64_t number,
+                                                        std::uint64_t features = format::log_features_known) {
     auto const name = directory + '/' + log_name(number);
     auto file = co_await fs.open(name);
     if (!file) co_return std::nullopt;
     format::log_header h;
     auto const buffer = std::as_writable_bytes(std::span(&h, 1));
     auto const size = co_await file->read(0, buffer);
-    check_log_header(h, size, number, name);
+    check_log_header(h, size, number, name, features);
     co_return opened_log<Fs>{std::move(*file), h};
 }
 

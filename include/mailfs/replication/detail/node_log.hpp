@@ -129,14 +129,11 @@ public:
         reading r{from, chain, size_max};
         auto const names = co_await list_logs(fs_, directory_);
         for (auto const n : names.logs) {
-            auto const name = path(log_name(n));
-            auto file = co_await fs_.open(name);
-            if (!file) continue;
-            format::log_header h;
-            auto const size = co_await file->read(0, std::as_writable_bytes(std::span(&h, 1)));
-            check_log_header(h, size, n, name, format::log_feature_replicated);
+            auto log = co_await open_log(fs_, directory_, n, format::log_feature_replicated);
+            if (!log) continue;
+            auto const& h = log->header;
             if (!r.begin({h.epoch, h.n}, h.chain)) continue;
-            auto const bytes = co_await read_log(*file, name);
+            auto const bytes = co_await read_log(log->file, path(log_name(n)));
             r.take(bytes_view(bytes).subspan(std::min(bytes.size(), sizeof h)), format::record_seed(h.nonce));
         }
         co_return std::move(r.steps);
@@ -275,12 +272,10 @@ private:
         bool whole = true, begun = !names.snapshots.empty() && first >= names.snapshots.front() && machine.stream().at != position{};
         for (auto const n : names.logs) {
             if (n < first) continue;
+            auto log = co_await open_log(fs_, directory_, n, format::log_feature_replicated);
+            if (!log) continue;
             auto const name = path(log_name(n));
-            auto file = co_await fs_.open(name);
-            if (!file) continue;
-            format::log_header h;
-            auto const size = co_await file->read(0, std::as_writable_bytes(std::span(&h, 1)));
-            check_log_header(h, size, n, name, format::log_feature_replicated);
+            auto const& h = log->header;
             if (!begun) machine.reset(format::get_guid(h.object));
             begun = true;
             if (format::get_guid(h.object) != machine.object()) throw error(errc::corrupt, name, 24, "belongs to another object");
@@ -288,8 +283,8 @@ private:
             auto const& stream = machine.stream();
             whole = whole && stream.at == position{h.epoch, h.n} && (stream.chain == h.chain);
             if (!whole) continue;
-            co_await replay_file(machine, *file, name, format::record_seed(h.nonce));
-            if (n == names.newest_log()) co_await file->sync();
+            co_await replay_file(machine, log->file, name, format::record_seed(h.nonce));
+            if (n == names.newest_log()) co_await log->file.sync();
         }
         if (whole) heard_ = 0;
     }

@@ -12,6 +12,7 @@
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/fs/filesystem.hpp>
 #include <mailfs/host/host.hpp>
+#include <mailfs/log/detail/log_file.hpp>
 #include <mailfs/log/log_directory.hpp>
 #include <mailfs/replication/arbiter.hpp>
 #include <mailfs/replication/detail/coverage.hpp>
@@ -24,7 +25,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,14 +37,9 @@ using steady_clock = std::function<std::uint64_t()>;
 /// Nothing when it is not there. Throws corrupt, newer_version.
 template <filesystem Fs>
 asio::awaitable<std::optional<format::log_header>> shared_header_at(Fs& fs, std::string const& directory, std::uint64_t number) {
-    auto const name = directory + "/" + log_name(number);
-    auto file = co_await fs.open(name);
-    if (!file) co_return std::nullopt;
-    format::log_header h;
-    auto const buffer = std::as_writable_bytes(std::span(&h, 1));
-    auto const size = co_await file->read(0, buffer);
-    check_log_header(h, size, number, name, format::log_feature_shared);
-    co_return std::optional<format::log_header>(h);
+    auto const log = co_await open_log(fs, directory, number, format::log_feature_shared);
+    if (!log) co_return std::nullopt;
+    co_return std::optional<format::log_header>(log->header);
 }
 
 /// Belongs to one executor.
