@@ -11,7 +11,7 @@
 #
 # CC and CXX choose the compiler. What takes long has its budget in the environment: MAILFS_KILLS, MAILFS_COMPILE_RUNS,
 # MAILFS_LOG_MODEL_SCHEDULES, MAILFS_MODEL_STEPS, MAILFS_CRASH_POINTS, MAILFS_PROCESS_KILLS,
-# MAILFS_DAMAGE_STRIDE, MAILFS_VERIFY_STRIDE, MAILFS_PURGE_SEEDS, MAILFS_SCOPE_VIEWS; the tests say what each means.
+# MAILFS_DAMAGE_STRIDE, MAILFS_VERIFY_STRIDE, MAILFS_PURGE_SEEDS, MAILFS_PURGE_STRIDE, MAILFS_SCOPE_VIEWS; the tests say what each means.
 cd "$(dirname "$0")/.." || exit 1
 
 sanitize="" build="" optimization=1
@@ -47,10 +47,10 @@ fi
 
 only=""
 if [ -n "$sanitize" ]; then
-    only="unit unit_planted crash fuzz_replay archetypes"
+    only="unit unit_store unit_planted crash fuzz_replay archetypes"
     refused=$(cd tests/compile && for f in index_*.cpp fs_without_sync.cpp; do echo "refused_${f%.cpp}"; done)
     # shellcheck disable=SC2086  # a list of words
-    [ $# -gt 0 ] || set -- unit unit_log_model unit_every_bit unit_planted crash fuzz_replay $refused
+    [ $# -gt 0 ] || set -- unit unit_store unit_log_model unit_every_bit unit_planted crash fuzz_replay $refused
 fi
 # shellcheck disable=SC2086  # nothing, or some words
 meson compile -C "$build" $only </dev/null || fail "It does not build (see above)."
@@ -60,6 +60,7 @@ export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
 if [ -n "$sanitize" ]; then  # several times slower: fewer random schedules and damaged bits unless told otherwise
     export MAILFS_LOG_MODEL_SCHEDULES="${MAILFS_LOG_MODEL_SCHEDULES:-100}" MAILFS_CRASH_POINTS="${MAILFS_CRASH_POINTS:-1000}"
     export MAILFS_DAMAGE_STRIDE="${MAILFS_DAMAGE_STRIDE:-7}" MAILFS_VERIFY_STRIDE="${MAILFS_VERIFY_STRIDE:-101}" MAILFS_SCOPE_VIEWS="${MAILFS_SCOPE_VIEWS:-0}"
+    export MAILFS_PURGE_STRIDE="${MAILFS_PURGE_STRIDE:-3}" MAILFS_LINK_WORLDS="${MAILFS_LINK_WORLDS:-20}" MAILFS_FOLD_PAIRS="${MAILFS_FOLD_PAIRS:-500}"
 fi
 # Time limits are for hangs: a busy machine, or a build without optimisation, is no failure.
 meson test -C "$build" --no-rebuild --timeout-multiplier "$([ -n "$sanitize" ] && echo 6 || echo 3)" --print-errorlogs "$@" </dev/null

@@ -9,11 +9,10 @@
 #include <string>
 #include <vector>
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::account_tests {
 
-#define ON_ALL_STORES on_memory, on_posix
-#define ON_MEETING_STORES on_network, on_posix
+#define ON_ALL_STORES memory_single, posix_multi
+#define ON_MEETING_STORES network_multi, posix_multi
 
 TEST_CASE_TEMPLATE("account: is made with an INBOX when it is new, and only then", On, ON_ALL_STORES) {
     store_fixture<On> f;
@@ -354,7 +353,7 @@ TEST_CASE_TEMPLATE("account: two that open a new account at once see one INBOX",
 }
 
 TEST_CASE("account: the watch wakes when another store changes the tree") {
-    store_fixture<on_memory> f;
+    store_fixture<memory_single> f;
     run([&]() -> asio::awaitable<void> {
         auto s = f.open(), t = f.open();
         auto a = co_await s.account("alice");
@@ -367,3 +366,5 @@ TEST_CASE("account: the watch wakes when another store changes the tree") {
         CHECK(names == "INBOX x");
     });
 }
+
+}  // namespace mailfs::test::account_tests

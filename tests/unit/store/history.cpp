@@ -9,8 +9,7 @@
 #include <string>
 #include <vector>
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::history_tests {
 
 namespace {
 
@@ -74,7 +73,7 @@ void on_account(Body body) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("history: a mailbox is read as it was, with flags, keywords, dates and bodies", On, on_memory, on_posix) {
+TEST_CASE_TEMPLATE("history: a mailbox is read as it was, with flags, keywords, dates and bodies", On, memory_single, posix_multi) {
     on_account<On>([](auto&, auto alice, modseq_t before) -> asio::awaitable<void> {
         auto past = co_await open_past(alice, "INBOX", log_cut::of_modseq(before));
         auto const then = co_await text_of_past(past);
@@ -90,7 +89,7 @@ TEST_CASE_TEMPLATE("history: a mailbox is read as it was, with flags, keywords, 
     });
 }
 
-TEST_CASE_TEMPLATE("history: an expunge is undone under new UIDs, once", On, on_memory, on_posix) {
+TEST_CASE_TEMPLATE("history: an expunge is undone under new UIDs, once", On, memory_single, posix_multi) {
     on_account<On>([](auto&, auto alice, modseq_t before) -> asio::awaitable<void> {
         auto past = co_await open_past(alice, "INBOX", log_cut::of_modseq(before));
         auto const all = past.uids();
@@ -110,7 +109,7 @@ TEST_CASE_TEMPLATE("history: an expunge is undone under new UIDs, once", On, on_
 }
 
 TEST_CASE("history: of an expunge only what is asked for is undone") {
-    on_account<on_memory>([](auto&, auto alice, modseq_t before) -> asio::awaitable<void> {
+    on_account<memory_single>([](auto&, auto alice, modseq_t before) -> asio::awaitable<void> {
         auto past = co_await open_past(alice, "INBOX", log_cut::of_modseq(before));
         auto const two = uid_set::one(2);
         auto const done = co_await undo_expunge(past, two);
@@ -121,7 +120,7 @@ TEST_CASE("history: of an expunge only what is asked for is undone") {
 }
 
 TEST_CASE("history: a body that is gone or damaged is told, and the message is not brought back") {
-    on_account<on_memory>([](auto& f, auto alice, modseq_t before) -> asio::awaitable<void> {
+    on_account<memory_single>([](auto& f, auto alice, modseq_t before) -> asio::awaitable<void> {
         auto past = co_await open_past(alice, "INBOX", log_cut::of_modseq(before));
         auto const path = [&](uid_t uid) {
             auto const name = past.find(uid)->entry.id.hex();
@@ -146,7 +145,7 @@ TEST_CASE("history: a body that is gone or damaged is told, and the message is n
 }
 
 TEST_CASE("history: a body that was moved is read from where the mailbox has it now") {
-    on_account<on_memory>([](auto& f, auto alice, modseq_t before) -> asio::awaitable<void> {
+    on_account<memory_single>([](auto& f, auto alice, modseq_t before) -> asio::awaitable<void> {
         auto past = co_await open_past(alice, "INBOX", log_cut::of_modseq(before));
         // single_dbox moves nothing; a location that is none of it stands for one that is not there any more
         auto const core = alice.core();
@@ -166,7 +165,7 @@ TEST_CASE("history: a body that was moved is read from where the mailbox has it 
 }
 
 TEST_CASE("history: what the logs that are kept do not tell is past_gone; what never was is not found") {
-    on_account<on_memory>([](auto& f, auto alice, modseq_t) -> asio::awaitable<void> {
+    on_account<memory_single>([](auto& f, auto alice, modseq_t) -> asio::awaitable<void> {
         auto const early = co_await failure_of(open_past(alice, "INBOX", log_cut::of_time(1)));
         CHECK(early == errc::past_gone);
         auto const none = co_await failure_of(open_past(alice, "nothing", log_cut{}));
@@ -195,3 +194,5 @@ TEST_CASE_TEMPLATE("store: accounts are listed by name, whatever the name is, an
         CHECK(still == names);
     });
 }
+
+}  // namespace mailfs::test::history_tests

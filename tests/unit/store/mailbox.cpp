@@ -10,10 +10,9 @@
 #include <utility>
 #include <vector>
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::mailbox_tests {
 
-#define ON_ALL_STORES on_memory, on_posix
+#define ON_ALL_STORES memory_single, posix_multi
 
 namespace {
 
@@ -214,7 +213,7 @@ TEST_CASE_TEMPLATE("mailbox: a copy to another account has a body of its own", O
         auto const mails = co_await f.fs.list("alice/mail");
         for (auto const& name : mails) {
             auto const path = "alice/mail/" + name;
-            if constexpr (std::is_same_v<On, on_posix>) co_await f.fs.remove(path);
+            if constexpr (std::is_same_v<On, posix_multi>) co_await f.fs.remove(path);
         }
         auto const body = co_await target.read(1);
         CHECK(text_of(body) == "for both");
@@ -242,7 +241,7 @@ TEST_CASE_TEMPLATE("mailbox: a move leaves each message in the target alone", On
 }
 
 TEST_CASE("mailbox: more messages than one transaction takes are copied and moved all the same") {
-    store_fixture<on_memory> f;
+    store_fixture<memory_single> f;
     run([&]() -> asio::awaitable<void> {
         auto s = f.open();
         auto a = co_await s.account("alice");
@@ -307,7 +306,7 @@ TEST_CASE_TEMPLATE("mailbox: a body that is missing or damaged is an error of th
         co_await box.refresh();
         auto const id = box.view().row(1)->id.hex();
         std::vector<std::string> files;
-        if constexpr (std::is_same_v<On, on_posix>) {
+        if constexpr (std::is_same_v<On, posix_multi>) {
             auto const names = co_await f.fs.list("alice/mail");
             files.push_back("alice/mail/" + names.at(0));
         } else {
@@ -386,3 +385,5 @@ TEST_CASE_TEMPLATE("mailbox: a session may be moved and assigned like any value"
         CHECK(text_of(one->bytes) == "x");
     });
 }
+
+}  // namespace mailfs::test::mailbox_tests

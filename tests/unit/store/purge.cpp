@@ -6,8 +6,7 @@
 
 #include "purge_fixture.hpp"
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::purge_tests {
 
 namespace {
 
@@ -50,7 +49,7 @@ TEST_CASE_TEMPLATE("purge: the space of expunged mail comes back after two looks
         auto const before = co_await mail_files<On>(a);
         uid_set const most{{1, 30}};
         co_await box.expunge(most, false);
-        typename On::purger purger(a);
+        purger_on<On> purger(a);
         auto const first = co_await round_of(purger);
         CHECK(first.files_removed == 0);
         CHECK(first.bytes_waiting > 3000);
@@ -62,7 +61,7 @@ TEST_CASE_TEMPLATE("purge: the space of expunged mail comes back after two looks
         CHECK(early.wait_ms == 1);
         CHECK(early.bytes_waiting == first.bytes_waiting);
         f.host.pass(1);
-        typename On::purger another(a);  // the mark lies on disk: any process may go on
+        purger_on<On> another(a);  // the mark lies on disk: any process may go on
         auto const second = co_await round_of(another);
         CHECK(second.files_removed > 0);
         CHECK(second.bytes_removed > 2000);
@@ -136,7 +135,7 @@ TEST_CASE_TEMPLATE("purge: a message that moves from mailbox to mailbox ahead of
         co_await a.create("b");
         auto first = co_await a.open("a"), second = co_await a.open("b");
         co_await deliver(second, "precious");
-        typename On::purger purger(a);
+        purger_on<On> purger(a);
         purge_budget const one_mailbox{1, 1, 1};
         auto const swap = [&](auto& from, auto& to) -> asio::awaitable<void> {
             co_await from.refresh();
@@ -174,7 +173,7 @@ TEST_CASE_TEMPLATE("purge: a message that came and went between two passes is kn
         co_await a.create("c");
         auto first = co_await a.open("a"), second = co_await a.open("b"), third = co_await a.open("c");
         co_await deliver(third, "precious");
-        typename On::purger purger(a);
+        purger_on<On> purger(a);
         purge_budget const one_mailbox{1, 1, 1};
         auto const shift = [&](auto& from, auto& to) -> asio::awaitable<void> {
             co_await from.refresh();
@@ -218,7 +217,7 @@ TEST_CASE_TEMPLATE("purge: rows that are swept out of memory between two passes 
         co_await a.create("c");
         auto first = co_await a.open("a"), second = co_await a.open("b"), third = co_await a.open("c");
         co_await deliver(third, "precious");
-        typename On::purger purger(a);
+        purger_on<On> purger(a);
         purge_budget const one_mailbox{1, 1, 1};
         auto const shift = [&](auto& from, auto& to) -> asio::awaitable<void> {
             co_await from.refresh();
@@ -260,7 +259,7 @@ TEST_CASE_TEMPLATE("purge: a delivery whose body is written and whose record is 
         auto s = f.open();
         auto a = co_await s.account("alice");
         auto box = co_await a.open("INBOX");
-        typename On::purger purger(a);
+        purger_on<On> purger(a);
         auto const body = body_of(1);
         mail_to_write const mail{guid::from_words(7, 7), 1, as_bytes(body), box.id()};
         auto const places = co_await a.core()->mails.write(std::span(&mail, 1), durability::none);
@@ -289,7 +288,7 @@ TEST_CASE("purge: a file that was written to since the first look is left alone,
         auto s = f.open();
         auto a = co_await s.account("alice");
         auto box = co_await a.open("INBOX");
-        typename On::purger purger(a);
+        purger_on<On> purger(a);
         co_await deliver(box, "gone soon");
         co_await expunge_all(box);
         co_await round_of(purger);
@@ -319,7 +318,7 @@ TEST_CASE("purge: a writer that was idle for long goes to a new file, for the ol
         auto s = f.open();
         auto a = co_await s.account("alice");
         auto box = co_await a.open("INBOX");
-        typename On::purger purger(a);
+        purger_on<On> purger(a);
         co_await deliver(box, "gone soon");
         co_await expunge_all(box);
         co_await round_of(purger);
@@ -364,7 +363,7 @@ struct stopped_fs : Fs {
     }
     void stop_in(std::uint64_t append, std::uint64_t ms) { *when = {append - 1, ms}; }
 };
-using stopping_multi = purge_on<stopped_fs<memory_fs>, multi_dbox>;
+using stopping_multi = store_on<stopped_fs<memory_fs>, multi_dbox>;
 
 }  // namespace
 
@@ -454,7 +453,7 @@ TEST_CASE_TEMPLATE("purge: an expunge that is undone while what it left is being
         co_await box.refresh();
         auto const before = box.view().highest_modseq();
         co_await expunge_all(box);
-        typename On::purger purger(a);
+        purger_on<On> purger(a);
         co_await round_of(purger);
         f.host.pass(grace);
         purge_budget const tiny{100, 1, 1};
@@ -483,7 +482,7 @@ TEST_CASE_TEMPLATE("purge: directories of mailboxes that no tree names go after 
         co_await a.create("kept");
         auto const orphan = guid::from_words(1, 2);
         co_await a.core()->make_mailbox(orphan, 7);
-        typename On::purger purger(a);
+        purger_on<On> purger(a);
         auto const first = co_await round_of(purger);
         auto const stays = co_await f.fs.list(a.core()->box_directory(orphan));
         CHECK(first.mailboxes_removed == 0);
@@ -514,7 +513,7 @@ TEST_CASE_TEMPLATE("purge: where one mailbox cannot be read nothing is removed, 
         f.fs.put(path, as_bytes("garbage"));
         auto t = f.open();
         auto b = co_await t.account("alice");
-        typename On::purger purger(b);
+        purger_on<On> purger(b);
         for (int i = 0; i < 3; ++i) {
             std::string what;
             try {
@@ -543,7 +542,7 @@ TEST_CASE_TEMPLATE("purge: steps are small, tell how far they are, and end", On,
         for (uid_t u = 1; u <= 100; ++u)
             if (u % 4 != 0) some.add(u);
         co_await box.expunge(some, false);
-        typename On::purger purger(a);
+        purger_on<On> purger(a);
         purge_budget const tiny{2, 3, 150};
         for (int rounds = 0; rounds < 5; ++rounds) {
             int steps = 0;
@@ -593,7 +592,7 @@ TEST_CASE_TEMPLATE("purge: marks that are damaged, of another account, or from t
         }
         for (auto const& mark : marks) {
             f.fs.put("alice/marks/7", mark);
-            typename On::purger purger(a);
+            purger_on<On> purger(a);
             co_await round_of(purger);
             co_await f.fs.remove("alice/marks/7");
         }
@@ -601,3 +600,5 @@ TEST_CASE_TEMPLATE("purge: marks that are damaged, of another account, or from t
         CHECK(after == before);  // even a lie is only half of what a removal takes
     });
 }
+
+}  // namespace mailfs::test::purge_tests

@@ -2,14 +2,7 @@
 // What the tests of purge share: a clock that a test moves, stores of several sessions on it, and words for space.
 #pragma once
 
-#include <mailfs/dbox/multi_dbox.hpp>
-#include <mailfs/dbox/single_dbox.hpp>
-#include <mailfs/fs/faulty_fs.hpp>
-#include <mailfs/fs/memory_fs.hpp>
-#include <mailfs/fs/posix_fs.hpp>
-#include <mailfs/index/index.hpp>
 #include <mailfs/store/purge.hpp>
-#include <mailfs/store/store.hpp>
 
 #include "store_fixture.hpp"
 #include "support/run.hpp"
@@ -17,52 +10,17 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <map>
-#include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace mailfs::test {
 
-/// A machine whose clock a test moves on, and which can be booted anew. Copies are the same machine.
-struct clocked_host {
-    std::shared_ptr<std::mt19937_64> chance = std::make_shared<std::mt19937_64>(1);
-    std::shared_ptr<std::uint64_t> clock = std::make_shared<std::uint64_t>(1'750'000'000'000);
-    std::uint64_t boots = 1;
-
-    std::uint64_t now_ms() { return *clock; }
-    std::uint64_t random() { return (*chance)(); }
-    guid boot() { return guid::from_words(0, boots); }
-    std::uint32_t node() { return 0; }
-
-    void pass(std::uint64_t ms) const { *clock += ms; }
-    clocked_host rebooted() const {
-        auto next = *this;
-        ++next.boots;
-        return next;
-    }
-};
-static_assert(host<clocked_host>);
-
 inline constexpr std::uint64_t grace = 10'000;
 
-template <class Fs, template <class, class> class Format>
-struct purge_on {
-    using fs = Fs;
-    using index = mailfs::index<lockless_log, Fs, basic_standalone<clocked_host>>;
-    using format = Format<Fs, clocked_host>;
-    using store = mailfs::store<index, format>;
-    using account = typename store::account_type;
-    using mailbox = typename store::mailbox_type;
-    using purger = mailfs::purger<index, format>;
-};
-using memory_multi = purge_on<memory_fs, multi_dbox>;
-using memory_single = purge_on<memory_fs, single_dbox>;
-using posix_multi = purge_on<posix_fs, multi_dbox>;
-using posix_single = purge_on<posix_fs, single_dbox>;
+template <class On>
+using purger_on = purger<typename On::index, typename On::format>;
 
 inline store_options purge_store_options(std::uint64_t file_size_max = 2000) {
     store_options options;
@@ -104,7 +62,7 @@ asio::awaitable<purge_report> round_of(Purger& purger, purge_budget budget = {})
 /// Rounds a grace period apart until nothing is left to give back.
 template <class On>
 asio::awaitable<purge_report> purge_all(typename On::account account, clocked_host host) {
-    typename On::purger purger(account);
+    purger_on<On> purger(account);
     purge_report sum;
     for (int rounds = 0; rounds < 12; ++rounds) {
         auto const one = co_await round_of(purger);

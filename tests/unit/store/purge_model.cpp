@@ -15,14 +15,13 @@
 #include <functional>
 #include <set>
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::purge_model_tests {
 
 namespace {
 
 template <template <class, class> class Format>
 struct schedule {
-    using on = purge_on<interleaved_fs, Format>;
+    using on = store_on<interleaved_fs, Format>;
     using store_type = typename on::store;
     using mailbox_type = typename on::mailbox;
 
@@ -142,7 +141,7 @@ struct schedule {
         auto s = store_of(p);
         auto a = co_await s.account("alice");
         while (users_left > 0) {
-            typename on::purger purger(a, {static_cast<std::uint32_t>(up_to(random, 90))});
+            purger_on<on> purger(a, {static_cast<std::uint32_t>(up_to(random, 90))});
             auto steps = up_to(random, 100);
             while (users_left > 0 && steps-- > 0) {
                 purge_budget const budget{1 + up_to(random, 3), 1 + up_to(random, 5), 1 + up_to(random, 500)};
@@ -202,7 +201,7 @@ struct schedule {
         CHECK(failures.empty());
         for (auto const& text : failures) MESSAGE(text);
         run([this]() -> asio::awaitable<void> {
-            using sound = purge_on<memory_fs, Format>;
+            using sound = store_on<memory_fs, Format>;
             memory_fs const fs = machine->disk.inner();
             auto s = open_store<sound>(fs, host);
             auto a = co_await s.account("alice");
@@ -263,3 +262,5 @@ TEST_CASE("purge: in random schedules of several processes nothing is lost, and 
 TEST_CASE("purge: in random schedules of several processes nothing is lost, and space comes back: a file for each message") {
     run_schedules<single_dbox>();
 }
+
+}  // namespace mailfs::test::purge_model_tests

@@ -15,15 +15,10 @@
 #include <string>
 #include <vector>
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::rebuild_tests {
 
 namespace {
 
-using single_memory = ticking_on<memory_fs, single_dbox>;
-using multi_memory = ticking_on<memory_fs, multi_dbox>;
-using single_posix = ticking_on<posix_fs, single_dbox>;
-using multi_posix = ticking_on<posix_fs, multi_dbox>;
 
 struct message {
     uid_t uid = 0;
@@ -142,7 +137,7 @@ constexpr char const* names[] = {"log.1", "log.2", "index.2", "log.3", "index.3"
 
 // The files of three generations, each there or not: 32 cases.
 TEST_CASE_TEMPLATE("rebuild: whichever files of a mailbox are gone, no message is lost, and no UID gets another message", On,
-                   single_memory, multi_memory, single_posix, multi_posix) {
+                   memory_single, memory_multi, posix_single, posix_multi) {
     for (unsigned gone = 0; gone < 32; ++gone) {
         recovery_fixture<On> f;
         run([&]() -> asio::awaitable<void> {
@@ -154,7 +149,7 @@ TEST_CASE_TEMPLATE("rebuild: whichever files of a mailbox are gone, no message i
             std::vector<std::vector<std::byte>> contents;
             for (auto const& path : left) contents.push_back(co_await read_file(f.fs, path));
 
-            f.host.in().now_ms += 3'600'000;
+            f.host.pass(3'600'000);
             auto const report = co_await rebuild_alice(f);
             auto const after = co_await look_again(f);
             INFO("gone: ", gone, "\n", text_of_report(report));
@@ -235,3 +230,5 @@ TEST_CASE_TEMPLATE("rebuild: whichever files of a mailbox are gone, no message i
         });
     }
 }
+
+}  // namespace mailfs::test::rebuild_tests

@@ -16,15 +16,10 @@
 #include <string>
 #include <vector>
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::rebuild_account_tests {
 
 namespace {
 
-using single_memory = ticking_on<memory_fs, single_dbox>;
-using multi_memory = ticking_on<memory_fs, multi_dbox>;
-using multi_posix = ticking_on<posix_fs, multi_dbox>;
-using multi_faulty = ticking_on<faulty_fs<>, multi_dbox>;
 
 // "INBOX: 1 one, 2 two; a/b: 1 three": what the account has, each body read to its end.
 template <class Account>
@@ -59,7 +54,7 @@ asio::awaitable<std::string> text_of_alice(recovery_fixture<On>& f) {
 }
 template <class On>
 asio::awaitable<rebuild_report> rebuild_alice(recovery_fixture<On>& f, rebuild_options options) {
-    f.host.in().now_ms += 3'600'000;
+    f.host.pass(3'600'000);
     auto s = f.open();
     co_return co_await rebuild(s, std::string("alice"), options);
 }
@@ -117,7 +112,7 @@ asio::awaitable<std::string> directory_of(recovery_fixture<On>& f, std::string n
 }  // namespace
 
 TEST_CASE_TEMPLATE("rebuild: whichever files of the tree are gone, the mailboxes come back under their names", On,
-                   single_memory, multi_memory, multi_posix) {
+                   memory_single, memory_multi, posix_multi) {
     constexpr char const* names[] = {"log.1", "log.2", "index.2", "log.3", "index.3"};
     for (unsigned gone = 0; gone < 32; ++gone) {
         recovery_fixture<On> f;
@@ -154,8 +149,8 @@ TEST_CASE_TEMPLATE("rebuild: whichever files of the tree are gone, the mailboxes
     }
 }
 
-TEST_CASE_TEMPLATE("rebuild: from mail files alone each mailbox comes back, without its name", On, single_memory,
-                   multi_posix) {
+TEST_CASE_TEMPLATE("rebuild: from mail files alone each mailbox comes back, without its name", On, memory_single,
+                   posix_multi) {
     recovery_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
@@ -174,8 +169,8 @@ TEST_CASE_TEMPLATE("rebuild: from mail files alone each mailbox comes back, with
     });
 }
 
-TEST_CASE_TEMPLATE("rebuild: messages of a mailbox that nobody knows go where they are told to", On, single_memory,
-                   multi_posix) {
+TEST_CASE_TEMPLATE("rebuild: messages of a mailbox that nobody knows go where they are told to", On, memory_single,
+                   posix_multi) {
     recovery_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
@@ -195,8 +190,8 @@ TEST_CASE_TEMPLATE("rebuild: messages of a mailbox that nobody knows go where th
     });
 }
 
-TEST_CASE_TEMPLATE("rebuild: what was moved away or expunged stays away, and comes back when asked for", On, single_memory,
-                   multi_posix) {
+TEST_CASE_TEMPLATE("rebuild: what was moved away or expunged stays away, and comes back when asked for", On, memory_single,
+                   posix_multi) {
     recovery_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
@@ -230,7 +225,7 @@ TEST_CASE_TEMPLATE("rebuild: what was moved away or expunged stays away, and com
     });
 }
 
-TEST_CASE_TEMPLATE("rebuild: a message whose record rotted comes back", On, single_memory, multi_memory, multi_posix) {
+TEST_CASE_TEMPLATE("rebuild: a message whose record rotted comes back", On, memory_single, memory_multi, posix_multi) {
     recovery_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
@@ -265,7 +260,7 @@ TEST_CASE_TEMPLATE("rebuild: a message whose record rotted comes back", On, sing
 }
 
 TEST_CASE("rebuild: bodies that are damaged or gone are told, rows whose body is elsewhere find it, twins come once") {
-    recovery_fixture<multi_memory> f;
+    recovery_fixture<memory_multi> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
         std::string box;
@@ -281,7 +276,7 @@ TEST_CASE("rebuild: bodies that are damaged or gone are told, rows whose body is
             auto past = co_await open_past(alice, "INBOX", log_cut{});
             // a second copy, as purge leaves it when it is stopped in the middle
             auto const twice = past.find(3)->entry;
-            multi_dbox<memory_fs, ticking_host> mails(f.fs, "alice/mail", f.host);
+            multi_dbox<memory_fs, clocked_host> mails(f.fs, "alice/mail", f.host);
             auto const body = as_bytes("twice");
             mail_to_write const copy{twice.id, twice.received_ms, body, past.id(), f.host.now_ms()};
             co_await mails.write(std::span(&copy, 1), durability::none);
@@ -319,7 +314,7 @@ TEST_CASE("rebuild: bodies that are damaged or gone are told, rows whose body is
 }
 
 TEST_CASE("rebuild: where files are of a newer version nothing is changed") {
-    recovery_fixture<multi_memory> f;
+    recovery_fixture<memory_multi> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
         auto const box = co_await directory_of(f, "INBOX");
@@ -344,7 +339,7 @@ TEST_CASE("rebuild: where files are of a newer version nothing is changed") {
 }
 
 TEST_CASE("rebuild: a process that still has the old log open goes over to the new one, and what it adds is there") {
-    recovery_fixture<multi_memory> f;
+    recovery_fixture<memory_multi> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
         auto s = f.open();
@@ -371,7 +366,7 @@ TEST_CASE("rebuild: a process that still has the old log open goes over to the n
 
 TEST_CASE("rebuild: a mailbox that cannot be opened says that this is what helps") {
     for (int what = 0; what < 3; ++what) {
-        recovery_fixture<multi_memory> f;
+        recovery_fixture<memory_multi> f;
         run([&]() -> asio::awaitable<void> {
             co_await live(f);
             std::string box;
@@ -403,7 +398,7 @@ TEST_CASE("rebuild: a mailbox that cannot be opened says that this is what helps
 }
 
 TEST_CASE("rebuild: old files go when that is asked for") {
-    recovery_fixture<multi_memory> f;
+    recovery_fixture<memory_multi> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
         auto const box = co_await directory_of(f, "a/b");
@@ -423,9 +418,9 @@ TEST_CASE("rebuild: killed at any call, or without power, it leaves nothing wors
     for (std::uint64_t call = 1;; ++call) {
         bool finished = false;
         for (int ending = 0; ending < 3; ++ending) {
-            recovery_fixture<multi_memory> prepared;
-            recovery_fixture<multi_faulty> f;
-            recovery_fixture<multi_memory> left;
+            recovery_fixture<memory_multi> prepared;
+            recovery_fixture<faulty_multi> f;
+            recovery_fixture<memory_multi> left;
             run([&]() -> asio::awaitable<void> {
                 co_await live(prepared);
                 auto const tree = co_await files_below(prepared.fs, "alice/tree");
@@ -444,7 +439,7 @@ TEST_CASE("rebuild: killed at any call, or without power, it leaves nothing wors
                 left.fs =
                     ending == 0 ? f.fs.inner() : f.fs.after(ending == 1 ? power_cut::lose_all : power_cut::keep_all, call);
                 left.host = prepared.host;
-                if (ending != 0) ++left.host.in().boot;
+                if (ending != 0) left.host = left.host.rebooted();
                 co_await rebuild_alice(left);
                 auto const after = co_await text_of_alice(left);
                 INFO("stopped at ", call, ", ending ", ending);
@@ -462,3 +457,5 @@ TEST_CASE("rebuild: killed at any call, or without power, it leaves nothing wors
     }
     CHECK(stops > 100);
 }
+
+}  // namespace mailfs::test::rebuild_account_tests

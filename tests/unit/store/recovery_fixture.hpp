@@ -3,70 +3,17 @@
 // generations.
 #pragma once
 
-#include <mailfs/dbox/multi_dbox.hpp>
-#include <mailfs/dbox/single_dbox.hpp>
-#include <mailfs/fs/latency_fs.hpp>
-#include <mailfs/fs/memory_fs.hpp>
-#include <mailfs/fs/posix_fs.hpp>
-#include <mailfs/index/index.hpp>
-#include <mailfs/store/store.hpp>
-
 #include "store_fixture.hpp"
 #include "support/run.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <algorithm>
-#include <chrono>
-#include <cstdint>
-#include <memory>
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace mailfs::test {
-
-/// The clock goes on by itself, a second with each look; chance follows from a seed. Copies share both.
-class ticking_host {
-public:
-    struct world {
-        std::uint64_t now_ms = 1'750'000'000'000;
-        std::uint64_t boot = 1;
-        std::uint64_t seed = 1;
-    };
-    world& in() const noexcept { return *world_; }
-
-    std::uint64_t now_ms() const noexcept { return world_->now_ms += 1000; }
-    std::uint64_t random() const noexcept {  // splitmix64
-        auto z = world_->seed += 0x9e37'79b9'7f4a'7c15U;
-        z = (z ^ z >> 30) * 0xbf58'476d'1ce4'e5b9U;
-        z = (z ^ z >> 27) * 0x94d0'49bb'1331'11ebU;
-        return z ^ z >> 31;
-    }
-    guid boot() const noexcept { return guid::from_words(0xb007, world_->boot); }
-    std::uint32_t node() const noexcept { return 0; }
-
-private:
-    std::shared_ptr<world> world_ = std::make_shared<world>();
-};
-
-template <class Fs, template <class, class> class Format>
-struct ticking_on {
-    using fs = Fs;
-    using format = Format<Fs, ticking_host>;
-    using index = mailfs::index<lockless_log, Fs, basic_standalone<ticking_host>>;
-    using store = mailfs::store<index, format>;
-    using account = typename store::account_type;
-    using mailbox = typename store::mailbox_type;
-
-    static Fs make_fs(temporary_directory const& root) {
-        if constexpr (std::is_same_v<Fs, posix_fs>)
-            return posix_fs(root.path());
-        else if constexpr (std::is_same_v<Fs, latency_fs<memory_fs>>)
-            return Fs(memory_fs(), fs_delays::all(std::chrono::microseconds(50)));
-        else
-            return Fs();
-    }
-};
 
 /// Files of any filesystem, as a test wants them.
 template <class Fs>
@@ -110,7 +57,7 @@ struct recovery_fixture {
 
     temporary_directory root;
     typename On::fs fs = On::make_fs(root);
-    ticking_host host;
+    clocked_host host = ticking_host();
 
     store_type open() {
         store_options options;

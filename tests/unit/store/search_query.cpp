@@ -11,8 +11,7 @@
 #include <string>
 #include <vector>
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::search_query_tests {
 
 namespace {
 
@@ -54,7 +53,7 @@ search_query random_query(std::mt19937& random, modseq_t newest) {
 }  // namespace
 
 TEST_CASE("search: finds what a plain look through the rows of the view finds") {
-    store_fixture<on_memory> f;
+    store_fixture<memory_single> f;
     run([&]() -> asio::awaitable<void> {
         std::mt19937 random(11);
         auto s = f.open();
@@ -92,3 +91,5 @@ TEST_CASE("search: finds what a plain look through the rows of the view finds") 
         CHECK(box.search(nowhere).empty());
     });
 }
+
+}  // namespace mailfs::test::search_query_tests

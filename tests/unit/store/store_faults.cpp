@@ -20,33 +20,12 @@
 #include <string>
 #include <vector>
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::store_faults_tests {
 
 namespace {
 
-// A machine whose clock and chance follow from a seed, and which can be booted anew.
-struct test_host {
-    std::shared_ptr<std::mt19937_64> chance = std::make_shared<std::mt19937_64>(1);
-    std::shared_ptr<std::uint64_t> clock = std::make_shared<std::uint64_t>(1'750'000'000'000);
-    std::uint64_t boots = 1;
-
-    std::uint64_t now_ms() { return ++*clock; }
-    std::uint64_t random() { return (*chance)(); }
-    guid boot() { return guid::from_words(0, boots); }
-    std::uint32_t node() { return 0; }
-
-    test_host rebooted() const {
-        auto next = *this;
-        ++next.boots;
-        return next;
-    }
-};
-
-template <class Fs>
-using store_for = mailfs::store<mailfs::index<lockless_log, Fs, basic_standalone<test_host>>, multi_dbox<Fs, test_host>>;
-using faulty_store = store_for<faulty_fs<>>;
-using sound_store = store_for<memory_fs>;
+using faulty_store = faulty_multi::store;
+using sound_store = memory_multi::store;
 
 store_options options_with(durability d) {
     store_options options;
@@ -148,7 +127,7 @@ TEST_CASE("store: an append that finds the disk full leaves none of its messages
         CAPTURE(room);
         run([&]() -> asio::awaitable<void> {
             faulty_fs<> fs;
-            faulty_store s(fs, options_with(durability::stored), test_host{});
+            faulty_store s(fs, options_with(durability::stored), clocked_host{});
             auto a = co_await s.account("alice");
             auto box = co_await a.open("INBOX");
             co_await deliver(box, "before");
@@ -161,7 +140,7 @@ TEST_CASE("store: an append that finds the disk full leaves none of its messages
             if (room >= 2900) CHECK(!why);
             fs.faults().disk_has_room();
             co_await deliver(box, "after");
-            sound_store t(fs.inner(), options_with(durability::stored), test_host{});
+            sound_store t(fs.inner(), options_with(durability::stored), clocked_host{});
             auto found = co_await t.account("alice");
             auto const text = co_await bodies_of(found, "INBOX");
             CHECK(text == "before " + (why ? std::string() : texts[0] + ' ' + texts[1] + ' ' + texts[2] + ' ') + "after ");
@@ -175,7 +154,7 @@ TEST_CASE("store: killed in any call, it is found whole, with all that was ackno
         for (bool stopped = true; stopped; ++n) {
             CAPTURE(n);
             faulty_fs<> fs;
-            test_host host;
+            auto const host = ticking_host(1);
             acknowledged done;
             fs.faults().stop_at(n, n);
             run([&]() -> asio::awaitable<void> {
@@ -200,7 +179,7 @@ TEST_CASE("store: when the power is cut in any call, what was acknowledged as st
             CAPTURE(n);
             CAPTURE(seed);
             faulty_fs<> fs;
-            test_host host;
+            auto const host = ticking_host(1);
             acknowledged done;
             fs.faults().stop_at(n, seed);
             run([&]() -> asio::awaitable<void> {
@@ -222,7 +201,7 @@ TEST_CASE("store: a message stored in a mailbox that another process was still m
     for (std::uint64_t n = 1; n < 40; ++n) {
         CAPTURE(n);
         faulty_fs<> fs;
-        test_host host;
+        auto const host = ticking_host(1);
         auto const maker = fs.another_process();
         bool stored = false;
         run([&]() -> asio::awaitable<void> {
@@ -257,7 +236,7 @@ TEST_CASE("store: a message that was stored survives a move at durability none, 
             CAPTURE(n);
             CAPTURE(seed);
             faulty_fs<> fs;
-            test_host host;
+            auto const host = ticking_host(1);
             run([&]() -> asio::awaitable<void> {
                 faulty_store s(fs, options_with(durability::stored), host);
                 auto a = co_await s.account("alice");
@@ -310,7 +289,7 @@ TEST_CASE("store: any call may fail once, and the next try of the same thing suc
         for (std::uint64_t nth = 1; reached; ++nth) {
             CAPTURE(nth);
             faulty_fs<> fs;
-            test_host host;
+            auto const host = ticking_host(1);
             fs.faults().fail(verb, nth);
             run([&]() -> asio::awaitable<void> {
                 faulty_store s(fs, options_with(durability::none), host);
@@ -345,3 +324,5 @@ TEST_CASE("store: any call may fail once, and the next try of the same thing suc
         }
     }
 }
+
+}  // namespace mailfs::test::store_faults_tests

@@ -4,6 +4,7 @@
 
 #include <mailfs/dbox/multi_dbox.hpp>
 #include <mailfs/dbox/single_dbox.hpp>
+#include <mailfs/fs/faulty_fs.hpp>
 #include <mailfs/fs/latency_fs.hpp>
 #include <mailfs/fs/memory_fs.hpp>
 #include <mailfs/fs/posix_fs.hpp>
@@ -15,6 +16,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <random>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -24,39 +28,71 @@
 
 namespace mailfs::test {
 
+/// A machine whose clock a test moves on, and which can be booted anew; chance follows from a seed. Copies are the same
+/// machine.
+struct clocked_host {
+    std::shared_ptr<std::mt19937_64> chance = std::make_shared<std::mt19937_64>(1);
+    std::shared_ptr<std::uint64_t> clock = std::make_shared<std::uint64_t>(1'750'000'000'000);
+    std::uint64_t boots = 1;
+    std::uint64_t tick_ms = 0;  ///< How far the clock goes on by itself with each look.
+
+    std::uint64_t now_ms() const { return *clock += tick_ms; }
+    std::uint64_t random() const { return (*chance)(); }
+    guid boot() const { return guid::from_words(0, boots); }
+    std::uint32_t node() const { return 0; }
+
+    void pass(std::uint64_t ms) const { *clock += ms; }
+    clocked_host rebooted() const {
+        auto next = *this;
+        ++next.boots;
+        return next;
+    }
+};
+static_assert(host<clocked_host>);
+inline clocked_host ticking_host(std::uint64_t tick_ms = 1000) {
+    clocked_host h;
+    h.tick_ms = tick_ms;
+    return h;
+}
+
+/// All tests of stores are of few types, since each type is a store for the compiler to make.
 template <class Fs, template <class, class> class Format>
 struct store_on {
     using fs = Fs;
-    using index = mailfs::index<lockless_log, Fs>;
-    using store = mailfs::store<index, Format<Fs, system_host>>;
+    using format = Format<Fs, clocked_host>;
+    using index = mailfs::index<lockless_log, Fs, basic_standalone<clocked_host>>;
+    using store = mailfs::store<index, format>;
     using account = typename store::account_type;
     using mailbox = typename store::mailbox_type;
+
+    static Fs make_fs(temporary_directory const& root) {
+        if constexpr (std::is_same_v<Fs, posix_fs>)
+            return posix_fs(root.path());
+        else if constexpr (std::is_same_v<Fs, latency_fs<memory_fs>>)
+            return Fs(memory_fs(), fs_delays::all(std::chrono::microseconds(50)));
+        else
+            return Fs();
+    }
 };
-using on_memory = store_on<memory_fs, single_dbox>;
-using on_posix = store_on<posix_fs, multi_dbox>;
-using on_network = store_on<latency_fs<memory_fs>, multi_dbox>;  // calls take turns, so that sessions meet in the middle
+using memory_single = store_on<memory_fs, single_dbox>;
+using memory_multi = store_on<memory_fs, multi_dbox>;
+using posix_single = store_on<posix_fs, single_dbox>;
+using posix_multi = store_on<posix_fs, multi_dbox>;
+using faulty_multi = store_on<faulty_fs<>, multi_dbox>;
+using network_multi = store_on<latency_fs<memory_fs>, multi_dbox>;  // calls take turns, so that sessions meet in the middle
 
 template <class On>
 struct store_fixture {
     using store_type = typename On::store;
 
     temporary_directory root;
-    typename On::fs fs = make_fs();
+    typename On::fs fs = On::make_fs(root);
+    clocked_host host = ticking_host(1);
 
     store_type open(durability d = durability::none) {
         store_options options;
         options.durability = d;
-        return store_type(fs, options);
-    }
-
-private:
-    typename On::fs make_fs() {
-        if constexpr (std::is_same_v<typename On::fs, posix_fs>)
-            return posix_fs(root.path());
-        else if constexpr (std::is_same_v<typename On::fs, memory_fs>)
-            return memory_fs();
-        else
-            return typename On::fs(memory_fs(), fs_delays::all(std::chrono::milliseconds(1)));
+        return store_type(fs, options, host);
     }
 };
 

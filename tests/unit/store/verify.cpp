@@ -17,8 +17,7 @@
 #include <string>
 #include <vector>
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::verify_tests {
 
 namespace {
 
@@ -88,9 +87,6 @@ std::size_t stride() {
     return text == nullptr ? 23 : static_cast<std::size_t>(std::max(1, std::atoi(text)));
 }
 
-using single_memory = ticking_on<memory_fs, single_dbox>;
-using multi_memory = ticking_on<memory_fs, multi_dbox>;
-using multi_posix = ticking_on<posix_fs, multi_dbox>;
 
 // Behind each body: zeros and a trailer, which no reader needs.
 bool is_behind_a_body(mail_file_contents const& file, std::uint64_t at) {
@@ -104,7 +100,7 @@ bool is_behind_a_body(mail_file_contents const& file, std::uint64_t at) {
 }  // namespace
 
 TEST_CASE_TEMPLATE("verify: of a sound account it has nothing to say but that expunged mail is still there", On,
-                   single_memory, multi_memory, multi_posix) {
+                   memory_single, memory_multi, posix_multi) {
     recovery_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
@@ -125,7 +121,7 @@ TEST_CASE_TEMPLATE("verify: of a sound account it has nothing to say but that ex
     });
 }
 
-TEST_CASE_TEMPLATE("verify: whatever byte is flipped, the file is named", On, single_memory, multi_memory) {
+TEST_CASE_TEMPLATE("verify: whatever byte is flipped, the file is named", On, memory_single, memory_multi) {
     recovery_fixture<On> f;
     run([&]() -> asio::awaitable<void> { co_await live(f); });
     auto const sound = f.fs;
@@ -161,7 +157,7 @@ TEST_CASE_TEMPLATE("verify: whatever byte is flipped, the file is named", On, si
     }
 }
 
-TEST_CASE_TEMPLATE("verify: wherever a file is cut, it is named", On, single_memory, multi_memory) {
+TEST_CASE_TEMPLATE("verify: wherever a file is cut, it is named", On, memory_single, memory_multi) {
     recovery_fixture<On> f;
     run([&]() -> asio::awaitable<void> { co_await live(f); });
     auto const sound = f.fs;
@@ -185,8 +181,8 @@ TEST_CASE_TEMPLATE("verify: wherever a file is cut, it is named", On, single_mem
     }
 }
 
-TEST_CASE_TEMPLATE("verify: a file that is gone is named, unless it is of the oldest generation", On, single_memory,
-                   multi_memory) {
+TEST_CASE_TEMPLATE("verify: a file that is gone is named, unless it is of the oldest generation", On, memory_single,
+                   memory_multi) {
     recovery_fixture<On> f;
     run([&]() -> asio::awaitable<void> { co_await live(f); });
     auto const sound = f.fs;
@@ -204,7 +200,7 @@ TEST_CASE_TEMPLATE("verify: a file that is gone is named, unless it is of the ol
     }
 }
 
-TEST_CASE_TEMPLATE("verify: a body that is not there is a loss, and the row is told", On, single_memory, multi_posix) {
+TEST_CASE_TEMPLATE("verify: a body that is not there is a loss, and the row is told", On, memory_single, posix_multi) {
     recovery_fixture<On> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
@@ -219,7 +215,7 @@ TEST_CASE_TEMPLATE("verify: a body that is not there is a loss, and the row is t
 }
 
 TEST_CASE("verify: a mailbox that cannot be opened is a loss, and rebuild is what it says") {
-    recovery_fixture<multi_memory> f;
+    recovery_fixture<memory_multi> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
         auto s = f.open();
@@ -234,7 +230,7 @@ TEST_CASE("verify: a mailbox that cannot be opened is a loss, and rebuild is wha
 }
 
 TEST_CASE("verify: mailboxes that the tree does not name are told, and those it names that are gone") {
-    recovery_fixture<multi_memory> f;
+    recovery_fixture<memory_multi> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
         auto s = f.open();
@@ -258,7 +254,7 @@ TEST_CASE("verify: mailboxes that the tree does not name are told, and those it 
 }
 
 TEST_CASE("verify: what a killed writer left is a note") {
-    recovery_fixture<multi_memory> f;
+    recovery_fixture<memory_multi> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
         auto s = f.open();
@@ -282,7 +278,7 @@ TEST_CASE("verify: what a killed writer left is a note") {
 }
 
 TEST_CASE("verify: while a writer rotates, delivers and expunges, nothing of it is taken for damage") {
-    using on = ticking_on<latency_fs<memory_fs>, multi_dbox>;  // calls take turns, so that both meet in the middle
+    using on = network_multi;  // calls take turns, so that both meet in the middle
     recovery_fixture<on> f;
     run([&]() -> asio::awaitable<void> {
         co_await live(f);
@@ -318,3 +314,5 @@ TEST_CASE("verify: while a writer rotates, delivers and expunges, nothing of it 
         CHECK(rounds > 3);
     });
 }
+
+}  // namespace mailfs::test::verify_tests
