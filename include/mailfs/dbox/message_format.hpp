@@ -9,10 +9,12 @@
 #include <mailfs/types/durability.hpp>
 #include <mailfs/types/guid.hpp>
 #include <mailfs/types/mail_location.hpp>
+#include <mailfs/types/shared_bytes.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +28,18 @@ struct mail_to_write {
     bytes_view bytes;           ///< as received, of any content
     guid mailbox{};             ///< where it is delivered to: a hint for rebuilding a lost index. 0: not told
     std::uint64_t written_ms = 0;  ///< when it was first written, for one that moves to another file; 0: now
+};
+
+/// One of several messages that are read together.
+struct mail_to_read {
+    guid id;
+    mail_location where;
+    std::uint64_t size;  ///< of the message, as its row tells: a hint
+};
+/// What came of it: the bytes, checked as read() does, or why there are none.
+struct mail_bytes {
+    shared_bytes bytes;
+    std::exception_ptr failure;
 };
 
 /// One file that a mail format has written.
@@ -125,5 +139,14 @@ concept message_format =
         // Whether several messages share a file, so that moving some gives the space of others back.
         requires std::same_as<decltype(M::shares_files), bool const>;
     };
+
+/// A format in which messages that lie one behind the other are read by one call.
+template <class M>
+concept run_format = message_format<M> && requires(M m, std::span<mail_to_read const> run, mail_to_read const& mail) {
+    // Whether `next` comes along where one call reads from `first` to `last`.
+    { M::reads_on(mail, mail, mail) } -> std::same_as<bool>;
+    // Each of a run that reads_on() has joined, in order. What is wrong with one of them is told in it alone.
+    { m.read_run(run) } -> awaitable_of<std::vector<mail_bytes>>;
+};
 
 }  // namespace mailfs

@@ -5,6 +5,7 @@
 #include <mailfs/dbox/detail/dbox_appender.hpp>
 #include <mailfs/dbox/detail/open_files.hpp>
 #include <mailfs/dbox/detail/read_message.hpp>
+#include <mailfs/dbox/detail/run_buffer.hpp>
 #include <mailfs/dbox/detail/scan_file.hpp>
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/error.hpp>
@@ -12,8 +13,15 @@
 #include <mailfs/fwd.hpp>
 #include <mailfs/host/system_host.hpp>
 
+#include <asio/awaitable.hpp>
+
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,8 +59,38 @@ public:
         auto const path = detail::multi_dbox_path(directory_, at.file);
         detail::message_place const place{path, at.offset, id};
         auto const opened = co_await open(place, at);
-        auto begun = co_await begin(*opened, place, detail::read_ahead(size_hint));
-        co_return co_await detail::read_body(opened->file, std::move(begun), place);
+        auto begun = co_await begin(opened, place, detail::read_ahead(size_hint));
+        co_return co_await detail::read_body(*opened->file, std::move(begun), place);
+    }
+
+    /// See run_format. Runs are of one file, read_run_size_max bytes at most, and may leap over gaps of read_gap_max.
+    static bool reads_on(mail_to_read const& first, mail_to_read const& last, mail_to_read const& next) noexcept {
+        if (next.where.file != first.where.file || next.where.offset <= last.where.offset) return false;
+        if (!detail::is_message_offset(next.where.offset) || std::max(next.size, last.size) > detail::read_run_size_max) return false;
+        return next.where.offset <= last.where.offset + dbox_extent(last.size) + detail::read_gap_max &&
+               next.where.offset + dbox_extent(next.size) - first.where.offset <= detail::read_run_size_max;
+    }
+    /// See run_format. One read call, and one more for each message that is not as long as its row tells.
+    asio::awaitable<std::vector<mail_bytes>> read_run(std::span<mail_to_read const> run) {
+        detail::run_buffer const buffer(run);
+        auto const path = detail::multi_dbox_path(directory_, run.front().where.file);
+        detail::message_place const first{path, run.front().where.offset, run.front().id};
+        std::optional<std::uint64_t> nonce;
+        std::size_t got = 0;
+        try {
+            auto const opened = co_await open(first, run.front().where);
+            got = co_await files_type::read(opened, path, first.offset, buffer.room());
+            nonce = opened->nonce;
+        } catch (error const&) {  // each message tells by itself what is wrong
+        }
+        std::vector<mail_bytes> found(run.size());
+        for (std::size_t i = 0; i < run.size(); ++i) {
+            if (auto body = buffer.find(run[i], got, nonce))
+                found[i].bytes = *std::move(body);
+            else
+                co_await read_one(run[i], found[i]);
+        }
+        co_return found;
     }
 
     /// See message_format.
@@ -61,8 +99,8 @@ public:
         auto const path = detail::multi_dbox_path(directory_, at.file);
         detail::message_place const place{path, at.offset, id};
         auto const opened = co_await open(place, at);
-        auto begun = co_await begin(*opened, place, detail::read_ahead(begin_at, size));
-        co_return co_await detail::read_range(opened->file, std::move(begun), place, begin_at, size);
+        auto begun = co_await begin(opened, place, detail::read_ahead(begin_at, size));
+        co_return co_await detail::read_range(*opened->file, std::move(begun), place, begin_at, size);
     }
 
     /// See message_format. Reads the header alone.
@@ -70,7 +108,7 @@ public:
         auto const path = detail::multi_dbox_path(directory_, at.file);
         detail::message_place const place{path, at.offset, id};
         auto const opened = co_await open(place, at);
-        auto const begun = co_await begin(*opened, place, 0);
+        auto const begun = co_await begin(opened, place, 0);
         auto const& h = begun.header;
         co_return stored_mail{id, at, dbox_extent(h.stored_size), h.size, h.received_ms, h.written_ms, guid{h.mailbox}, true};
     }
@@ -101,7 +139,8 @@ public:
     }
 
 private:
-    using opened_file = typename detail::open_files<Fs>::opened;
+    using files_type = detail::open_files<Fs>;
+    using opened_file = typename files_type::opened;
 
     asio::awaitable<std::shared_ptr<opened_file>> open(detail::message_place const& place, mail_location at) {
         if (!detail::is_message_offset(at.offset))
@@ -111,16 +150,26 @@ private:
         co_return opened;
     }
 
-    static asio::awaitable<detail::begun_message> begin(opened_file& from, detail::message_place const& place,
+    static asio::awaitable<detail::begun_message> begin(std::shared_ptr<opened_file> from, detail::message_place const& place,
                                                         std::uint64_t ahead) {
-        auto bytes = co_await detail::read_up_to(from.file, place.offset, sizeof(dbox_message_header) + ahead);
-        co_return detail::begin_message(std::move(bytes), from.nonce, place);
+        std::vector<std::byte> bytes(sizeof(dbox_message_header) + ahead);
+        auto const got = co_await files_type::read(from, place.path, place.offset, bytes);
+        bytes.resize(got);
+        co_return detail::begin_message(std::move(bytes), from->nonce, place);
+    }
+
+    asio::awaitable<void> read_one(mail_to_read const& mail, mail_bytes& found) {
+        try {
+            found.bytes = shared_bytes(co_await read(mail.id, mail.where, mail.size));
+        } catch (error const&) {
+            found.failure = std::current_exception();
+        }
     }
 
     Fs fs_;
     std::string directory_;
     dbox_options options_;
-    detail::open_files<Fs> files_;
+    files_type files_;
     std::shared_ptr<detail::dbox_appender<Fs, Host>> appender_;
 };
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
-// Mail bodies read ahead of their consumer: a window of reads under way, delivered in order.
+// Mail bodies read ahead of their consumer: a window of messages under way, delivered in order.
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/store/fetch_options.hpp>
 #include <mailfs/types/uid.hpp>
 #include <mailfs/types/uid_set.hpp>
 
@@ -25,34 +26,34 @@
 #include <memory>
 #include <new>
 #include <optional>
-#include <string>
+#include <span>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 namespace mailfs {
 
-/// One message of a fetch. With `error` set there are no bytes, and `reason` says which file and why.
-struct mail {
-    uid_t uid = 0;
-    std::vector<std::byte> bytes;
-    std::error_code error;
-    std::string reason;
+/// Reads messages by UID. A message that cannot be read says so in its `error`; what throws fails the whole run.
+///     size(uid)                 bytes that the message will take in memory; 0 when it is not there
+///     reads_on(first, last, u)  whether one read call that covers first..last may take u along
+///     read(span of mail)        fills messages that reads_on() has joined
+template <class R>
+concept mail_reader = requires(R r, uid_t uid, std::span<mail> run) {
+    { r.size(uid) } -> std::same_as<std::uint64_t>;
+    { r.reads_on(uid, uid, uid) } -> std::same_as<bool>;
+    { r.read(run) } -> std::same_as<asio::awaitable<void>>;
 };
 
-struct fetch_options {
-    std::size_t window = 64;                            ///< reads under way at once, 1 at least
-    std::uint64_t bytes_max = std::uint64_t{64} << 20;  ///< of bodies under way; one is always, however long it is
-};
-
-/// Reader: `read(uid) -> awaitable<std::vector<std::byte>>` and `size(uid) -> std::uint64_t`. N messages at latency L cost
-/// about ceil(N / window) x L. Belongs to the executor of the coroutine that calls next(); reads begin with the first call.
-/// When the pipeline is destroyed, reads under way are cancelled.
+/// N messages at latency L cost about ceil(N / window) x L, and fewer calls where they lie side by side. Belongs to the executor
+/// of the coroutine that calls next(); reads begin with the first call, or with start(). When the pipeline is destroyed, reads
+/// under way are cancelled. Memory: bytes_max, or one message, and what the consumer keeps.
 template <class Reader>
 class fetch_pipeline {
 public:
     fetch_pipeline(Reader reader, uid_set uids, fetch_options options)
-        : shared_(std::make_shared<shared>(std::move(reader), std::move(uids), options)) {}
+        : shared_(std::make_shared<shared>(std::move(reader), std::move(uids), options)) {
+        static_assert(mail_reader<Reader>, "a fetch_pipeline reads through a mail_reader: see fetch_pipeline.hpp");
+    }
     fetch_pipeline(fetch_pipeline&&) noexcept = default;
     fetch_pipeline& operator=(fetch_pipeline&& other) noexcept {
         std::swap(shared_, other.shared_);
@@ -61,6 +62,9 @@ public:
     ~fetch_pipeline() {
         if (shared_) shared_->stop();
     }
+
+    /// Begins to read, for whoever asks later. Does not wait.
+    void start(asio::any_io_executor const& executor) { fill(shared_, executor); }
 
     /// The next message in UID order; nothing behind the last. What failed about one message is told in it and stops
     /// no other. One call at a time; Asio's cancellation ends it, and the message it waited for comes next time.
@@ -77,15 +81,21 @@ public:
             if (cancelled.cancelled() != asio::cancellation_type::none)
                 throw std::system_error(asio::error::operation_aborted);
         }
-        s->under_way.pop_front();
-        s->bytes -= first->size;
+        auto found = std::move(first->mails[first->taken++]);
+        --s->messages;
+        if (first->taken == first->mails.size()) {
+            s->bytes -= first->size;
+            s->under_way.pop_front();
+        }
         fill(s, executor);
-        co_return std::move(first->result);
+        co_return found;
     }
 
 private:
-    struct slot {
-        mail result;
+    /// Messages that one call reads.
+    struct run {
+        std::vector<mail> mails;
+        std::size_t taken = 0;
         std::uint64_t size = 0;
         bool done = false;
         asio::cancellation_signal cancel;
@@ -109,41 +119,60 @@ private:
         fetch_options options;
         std::size_t range = 0;  // the next to read is in this range,
         uid_t at = 0;           // and not below this
-        std::deque<std::shared_ptr<slot>> under_way;
-        std::uint64_t bytes = 0;  // of those
+        std::deque<std::shared_ptr<run>> under_way;
+        std::size_t messages = 0;  // of those
+        std::uint64_t bytes = 0;
         std::optional<asio::steady_timer> wake;
     };
 
+    // By quarters of the window: who reads on one message for each that was taken would never read two by one call.
     static void fill(std::shared_ptr<shared> const& s, asio::any_io_executor const& executor) {
         if (!s->wake) s->wake.emplace(executor, asio::steady_timer::time_point::max());
         auto const window = std::max<std::size_t>(s->options.window, 1);
-        while (s->under_way.size() < window) {
-            auto const uid = s->peek();
-            if (uid == 0) return;
-            auto const size = s->reader.size(uid);
-            if (!s->under_way.empty() && s->bytes + size > s->options.bytes_max) return;
-            auto const one = std::make_shared<slot>();
-            one->result.uid = uid;
-            one->size = size;
-            s->bytes += size;
-            s->advance();
+        auto const quarter = std::max<std::size_t>(window / 4, 1);
+        if (s->messages > window - quarter) return;
+        while (s->messages < window) {
+            auto const one = next_run(*s, std::min(quarter, window - s->messages));
+            if (!one) return;
             s->under_way.push_back(one);
+            s->messages += one->mails.size();
+            s->bytes += one->size;
             asio::co_spawn(executor, read(s, one), asio::bind_cancellation_slot(one->cancel.slot(), asio::detached));
         }
     }
 
-    static asio::awaitable<void> read(std::shared_ptr<shared> s, std::shared_ptr<slot> one) {
-        try {
-            one->result.bytes = co_await s->reader.read(one->result.uid);
-        } catch (std::system_error const& e) {
-            one->result.error = e.code();
-            one->result.reason = e.what();
-        } catch (std::bad_alloc const& e) {
-            one->result.error = std::make_error_code(std::errc::not_enough_memory);
-            one->result.reason = e.what();
+    /// Null: there is no more, or no room for its bytes.
+    static std::shared_ptr<run> next_run(shared& s, std::size_t count_max) {
+        auto one = std::make_shared<run>();
+        for (auto uid = s.peek(); uid != 0 && one->mails.size() < count_max; uid = s.peek()) {
+            auto const size = s.reader.size(uid);
+            bool const is_first = s.messages == 0 && one->mails.empty();
+            if (!is_first && s.bytes + one->size + size > s.options.bytes_max) break;
+            if (!one->mails.empty() && !s.reader.reads_on(one->mails.front().uid, one->mails.back().uid, uid)) break;
+            one->mails.push_back({uid, {}, {}, {}});
+            one->size += size;
+            s.advance();
         }
+        if (one->mails.empty()) one.reset();
+        return one;
+    }
+
+    static asio::awaitable<void> read(std::shared_ptr<shared> s, std::shared_ptr<run> one) {
+        std::error_code failure;
+        std::string reason;
+        try {
+            co_await s->reader.read(std::span(one->mails));
+        } catch (std::system_error const& e) {
+            failure = e.code();
+            reason = e.what();
+        } catch (std::bad_alloc const& e) {
+            failure = std::make_error_code(std::errc::not_enough_memory);
+            reason = e.what();
+        }
+        if (failure)
+            for (auto& m : one->mails) m = {m.uid, {}, failure, reason};
         one->done = true;
-        if (s->under_way.front() == one) s->wake->cancel();
+        if (!s->under_way.empty() && s->under_way.front() == one) s->wake->cancel();
     }
 
     std::shared_ptr<shared> shared_;

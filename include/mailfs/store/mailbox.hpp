@@ -22,9 +22,11 @@
 #include <mailfs/types/uid_set.hpp>
 
 #include <asio/awaitable.hpp>
+#include <asio/this_coro.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -45,6 +47,7 @@ template <class Index, message_format Format>
 class mailbox {
 public:
     using fetch_type = fetch_pipeline<detail::body_reader<Index, Format>>;
+    static constexpr std::size_t hints_max = 8;  ///< of will_need()
     using core_pointer = std::shared_ptr<detail::account_core<Index, Format>>;
 
     /// Made by account::open.
@@ -56,6 +59,7 @@ public:
         std::swap(index_, other.index_);
         std::swap(view_, other.view_);
         std::swap(watch_, other.watch_);
+        std::swap(hints_, other.hints_);
         return *this;
     }
 
@@ -140,11 +144,27 @@ public:
     /// By flags, keywords, numbers, sizes and dates, over the messages that the view shows. No I/O.
     uid_set search(search_query const& query) const { return search_view(view_, query); }
 
-    /// The bodies of those messages that the view shows, in order, read ahead. The pipeline keeps what it needs alive.
-    fetch_type fetch(uid_set const& uids, fetch_options options = {}) const {
-        uid_set shown;
-        for (auto range : uids.ranges()) view_.for_each(range.first, range.last, [&](uid_t uid) { shown.add(uid); });
-        return fetch_type(detail::body_reader<Index, Format>(core_, index_), std::move(shown), options);
+    /// The bodies of those messages that the view shows, or the part that the options name, in order, read ahead. The pipeline
+    /// keeps what it needs alive.
+    fetch_type fetch(uid_set const& uids, fetch_options options = {}) {
+        auto wanted = shown(uids);
+        for (auto known = hints_.begin(); known != hints_.end(); ++known) {
+            if (known->uids != wanted || known->part != options.part) continue;
+            auto begun = std::move(known->mails);
+            hints_.erase(known);
+            return begun;
+        }
+        return pipeline(std::move(wanted), options);
+    }
+    /// Says that a fetch() of the same messages and part is to come, so that it finds its first window read or under way: for who
+    /// knows before it is their turn. Does not wait for it. The last hints_max hints are kept, each at the cost of its window.
+    asio::awaitable<void> will_need(uid_set const& uids, fetch_options options = {}) {
+        auto const executor = co_await asio::this_coro::executor;
+        auto wanted = shown(uids);
+        if (wanted.empty()) co_return;
+        if (hints_.size() == hints_max) hints_.pop_front();
+        hints_.push_back({wanted, options.part, pipeline(wanted, options)});
+        hints_.back().mails.start(executor);
     }
     /// One body. Throws not_found, body_missing, corrupt.
     asio::awaitable<std::vector<std::byte>> read(uid_t uid) {
@@ -154,6 +174,19 @@ public:
     }
 
 private:
+    struct hint {
+        uid_set uids;
+        mail_part part;
+        fetch_type mails;
+    };
+    uid_set shown(uid_set const& uids) const {
+        uid_set shown;
+        for (auto range : uids.ranges()) view_.for_each(range.first, range.last, [&](uid_t uid) { shown.add(uid); });
+        return shown;
+    }
+    fetch_type pipeline(uid_set uids, fetch_options options) const {
+        return fetch_type(detail::body_reader<Index, Format>(core_, index_, options.part), std::move(uids), options);
+    }
     std::string directory() const { return core_->box_directory(id()); }
     durability durability_wanted() const noexcept { return core_->services->options.durability; }
     detail::message_copier<Index, Format> copier() const { return {core_, index_}; }
@@ -185,6 +218,7 @@ private:
     core_pointer core_;
     std::shared_ptr<Index> index_;  // outlives view_
     mailfs::view view_;
+    std::deque<hint> hints_;
     std::optional<decltype(std::declval<Index const&>().watch())> watch_;
 };
 

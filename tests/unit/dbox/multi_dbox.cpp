@@ -90,6 +90,90 @@ TEST_CASE("multi_dbox: a read is one read call once the file is open, with a rig
     });
 }
 
+namespace {
+// One file of these messages, one behind the other.
+template <class M>
+asio::awaitable<std::vector<mail_to_read>> write_row(M& format, std::vector<bytes> const& bodies) {
+    auto const mails = mails_of(bodies);
+    auto const places = co_await format.write(mails, durability::none);
+    std::vector<mail_to_read> run;
+    for (std::size_t i = 0; i < mails.size(); ++i) run.push_back({mails[i].id, places[i], bodies[i].size()});
+    co_return run;
+}
+bytes copy_of(shared_bytes const& b) { return {b.begin(), b.end()}; }
+}  // namespace
+
+TEST_CASE("multi_dbox: messages that lie side by side are one read call") {
+    run([]() -> asio::awaitable<void> {
+        counted const fs;
+        auto format = make_format<multi_dbox<counted, fixed_host>>(fs);
+        std::vector<bytes> bodies;
+        for (std::size_t i = 0; i < 20; ++i) bodies.push_back(noise(i * 311, i + 1));  // one is empty
+        auto const row = co_await write_row(format, bodies);
+        fs.counts().reset();
+        auto found = co_await format.read_run(row);
+        CHECK(fs.counts().open == 1);
+        CHECK(fs.counts().read == 2);  // the file's header is read at the same time
+        fs.counts().reset();
+        found = co_await format.read_run(row);
+        CHECK(fs.counts().calls() == 1);
+        REQUIRE(found.size() == bodies.size());
+        for (std::size_t i = 0; i < bodies.size(); ++i) CHECK(copy_of(found[i].bytes) == bodies[i]);
+    });
+}
+
+TEST_CASE("multi_dbox: what is wrong with one message of a run, its row or its bytes, costs no other") {
+    run([]() -> asio::awaitable<void> {
+        memory_fs fs;
+        auto format = make_format<multi_dbox<memory_fs, fixed_host>>(fs);
+        std::vector<bytes> bodies(5, noise(1000));
+        auto row = co_await write_row(format, bodies);
+        auto const path = mailfs::detail::multi_dbox_path("mail", row[0].where.file);
+        row[0].size = 10;        // shorter than it is,
+        row[4].size = 100'000;   // longer than the file,
+        row[3].id = numbered(7); // another message
+        auto damaged = fs.bytes_of(path);
+        damaged[row[1].where.offset + 200] ^= std::byte{1};
+        co_await fs.remove(path);
+        co_await fs.create(path, damaged, durability::none);
+        auto fresh = make_format<multi_dbox<memory_fs, fixed_host>>(fs);
+        auto const found = co_await fresh.read_run(row);
+        for (std::size_t i : {0U, 2U, 4U}) CHECK(copy_of(found[i].bytes) == bodies[i]);
+        for (std::size_t i : {1U, 3U}) {
+            errc why{};
+            try {
+                if (found[i].failure) std::rethrow_exception(found[i].failure);
+            } catch (error const& e) {
+                why = static_cast<errc>(e.code().value());
+                CHECK(e.file() == path);
+                CHECK(e.offset() == row[i].where.offset);
+            }
+            CHECK(why == errc::corrupt);
+        }
+        co_await fs.remove(path);
+        auto none = make_format<multi_dbox<memory_fs, fixed_host>>(fs);
+        auto const gone = co_await none.read_run(row);
+        for (auto const& each : gone) CHECK(each.failure);
+    });
+}
+
+TEST_CASE("multi_dbox: a run is of one file, ascends, and neither leaps far nor grows long") {
+    using format = multi_dbox<memory_fs, fixed_host>;
+    auto const at = [](std::uint64_t offset, std::uint64_t size, std::uint64_t file = 1) { return mail_to_read{numbered(1), {file, offset}, size}; };
+    auto const a = at(64, 1000);
+    CHECK(format::reads_on(a, a, at(64 + dbox_extent(1000), 5000)));
+    CHECK(format::reads_on(a, a, at(64 + dbox_extent(1000) + 4096, 5000)));
+    CHECK_FALSE(format::reads_on(a, a, at(64 + dbox_extent(1000) + 4104, 5000)));
+    CHECK_FALSE(format::reads_on(a, a, at(64 + dbox_extent(1000), 5000, 2)));
+    CHECK_FALSE(format::reads_on(a, a, a));
+    CHECK_FALSE(format::reads_on(at(6400, 1000), at(6400, 1000), a));
+    CHECK_FALSE(format::reads_on(a, a, at(64 + dbox_extent(1000) + 1, 5000)));  // nothing lies there
+    CHECK_FALSE(format::reads_on(a, a, at(64 + dbox_extent(1000), 256U << 10)));
+    CHECK_FALSE(format::reads_on(a, a, at(64 + dbox_extent(1000), ~std::uint64_t{0})));
+    CHECK_FALSE(format::reads_on(at(64, ~std::uint64_t{0}), at(64, ~std::uint64_t{0}), at(128, 1)));
+    CHECK_FALSE(format::reads_on(a, at(64 + (255U << 10), 10), at(64 + (256U << 10), 5000)));
+}
+
 TEST_CASE("multi_dbox: what is asked for too large an append goes in pieces, in order") {
     run([]() -> asio::awaitable<void> {
         memory_fs const fs;

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <deque>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -74,14 +75,19 @@ public:
     std::uint64_t name;
     bool appends_may_fail = false;
 
-    bool waits() const noexcept { return static_cast<bool>(resume_); }
+    bool waits() const noexcept { return !parked_.empty(); }
     bool dead() const noexcept { return dead_; }
-    /// The call happens; returns when the process waits again or is done.
-    void go() { std::exchange(resume_, nullptr)(); }
-    /// The call under way throws, having happened, in part, or not at all; so does any later one, and does nothing.
+    /// One of the calls under way happens; returns when the process waits again or is done.
+    void go() {
+        auto const which = parked_.begin() + (parked_.size() < 2 ? 0 : static_cast<std::ptrdiff_t>(up_to(machine->random, parked_.size() - 1)));
+        auto const resume = std::move(*which);
+        parked_.erase(which);
+        resume();
+    }
+    /// Calls under way throw, having happened, in part, or not at all; so does any later one, and does nothing.
     void kill() {
         dead_ = true;
-        if (waits()) go();
+        while (waits()) go();
     }
 
     /// True: the process was killed here.
@@ -89,14 +95,14 @@ public:
         if (dead_) co_return true;
         auto park = [this](auto handler) {
             auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-            resume_ = [shared] { (*shared)(); };
+            parked_.push_back([shared] { (*shared)(); });
         };
         co_await asio::async_initiate<asio::use_awaitable_t<> const, void()>(park, asio::use_awaitable);
         co_return dead_;
     }
 
 private:
-    std::function<void()> resume_;
+    std::deque<std::function<void()>> parked_;
     bool dead_ = false;
 };
 

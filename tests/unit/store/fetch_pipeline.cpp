@@ -22,16 +22,20 @@ namespace {
 struct slow_reader {
     struct counts {
         int under_way = 0, most = 0, begun = 0, cancelled = 0;
+        std::size_t longest_run = 0;
     };
     std::shared_ptr<counts> seen = std::make_shared<counts>();
     std::chrono::milliseconds longest{5};
     std::uint64_t each = 10;
-    uid_t broken = 0;
+    uid_t broken = 0, together = 1;
 
     std::uint64_t size(uid_t) const { return each; }
-    asio::awaitable<std::vector<std::byte>> read(uid_t uid) {
+    bool reads_on(uid_t first_uid, uid_t last, uid_t next) const { return next == last + 1 && next - first_uid < together; }
+    asio::awaitable<void> read(std::span<mail> run) {
         auto const c = seen;
         ++c->begun;
+        c->longest_run = std::max(c->longest_run, run.size());
+        auto const uid = run.front().uid;
         c->most = std::max(c->most, ++c->under_way);
         asio::steady_timer timer(co_await asio::this_coro::executor, longest / (1 + uid % 3));
         std::error_code ec;
@@ -39,9 +43,11 @@ struct slow_reader {
         --c->under_way;
         if (ec) ++c->cancelled;
         if (uid == broken) throw error(errc::body_missing, "file", 7, "not there");
-        std::vector<std::byte> body;
-        for (char digit : std::to_string(uid)) body.push_back(static_cast<std::byte>(digit));
-        co_return body;
+        for (auto& m : run) {
+            std::vector<std::byte> body;
+            for (char digit : std::to_string(m.uid)) body.push_back(static_cast<std::byte>(digit));
+            m.bytes = shared_bytes(std::move(body));
+        }
     }
 };
 
@@ -73,7 +79,7 @@ TEST_CASE("fetch: messages come in UID order, over gaps and up to the last UID t
     test::run([]() -> asio::awaitable<void> {
         slow_reader reader;
         uid_set const uids{{1, 1}, {5, 7}, {900, 901}, {uid_max - 1, uid_max}};
-        fetch_options const options{3, 1000};
+        fetch_options const options{3, 1000, {}};
         fetch_pipeline<slow_reader> mails(reader, uids, options);
         auto const order = co_await drain(mails);
         CHECK(order == std::vector<uid_t>{1, 5, 6, 7, 900, 901, uid_max - 1, uid_max});
@@ -86,7 +92,7 @@ TEST_CASE("fetch: as many reads as the window says are under way, and no more") 
     for (std::size_t window : {0U, 1U, 4U, 64U}) {
         test::run([&]() -> asio::awaitable<void> {
             slow_reader reader;
-            fetch_options const options{window, 1U << 20};
+            fetch_options const options{window, 1U << 20, {}};
             fetch_pipeline<slow_reader> mails(reader, first(40), options);
             auto const order = co_await drain(mails);
             CHECK(order.size() == 40);
@@ -98,7 +104,7 @@ TEST_CASE("fetch: as many reads as the window says are under way, and no more") 
 TEST_CASE("fetch: the window also ends at its bytes, but one body is always read") {
     test::run([]() -> asio::awaitable<void> {
         slow_reader reader;
-        fetch_options const three{64, 35};
+        fetch_options const three{64, 35, {}};
         fetch_pipeline<slow_reader> mails(reader, first(20), three);
         auto order = co_await drain(mails);
         CHECK(order.size() == 20);
@@ -115,13 +121,50 @@ TEST_CASE("fetch: the window also ends at its bytes, but one body is always read
 TEST_CASE("fetch: nothing is read before it is asked for, and the next is under way while one is used") {
     test::run([]() -> asio::awaitable<void> {
         slow_reader reader;
-        fetch_options const options{4, 1000};
+        fetch_options const options{4, 1000, {}};
         fetch_pipeline<slow_reader> mails(reader, first(100), options);
         co_await pause(std::chrono::milliseconds(10));
         CHECK(reader.seen->begun == 0);
         co_await mails.next();
         co_await pause(std::chrono::milliseconds(20));
         CHECK(reader.seen->begun == 5);
+    });
+}
+
+TEST_CASE("fetch: what lies side by side is read together, by quarters of the window, and bytes bound that, too") {
+    test::run([]() -> asio::awaitable<void> {
+        slow_reader reader;
+        reader.together = 1000;
+        fetch_options const wide{64, 1U << 20, {}};
+        fetch_pipeline<slow_reader> mails(reader, first(1000), wide);
+        auto const order = co_await drain(mails);
+        CHECK(order.size() == 1000);
+        CHECK(std::is_sorted(order.begin(), order.end()));
+        CHECK(reader.seen->longest_run == 16);
+        CHECK(reader.seen->begun == 63);
+        CHECK(reader.seen->most == 4);
+        slow_reader narrow;
+        narrow.together = 1000;
+        fetch_options const few{64, 35, {}};
+        fetch_pipeline<slow_reader> bounded(narrow, first(20), few);
+        auto const again = co_await drain(bounded);
+        CHECK(again.size() == 20);
+        CHECK(narrow.seen->longest_run == 3);
+        CHECK(narrow.seen->most == 1);
+    });
+}
+
+TEST_CASE("fetch: started, it reads before it is asked") {
+    test::run([]() -> asio::awaitable<void> {
+        slow_reader reader;
+        fetch_options const options{4, 1000, {}};
+        fetch_pipeline<slow_reader> mails(reader, first(100), options);
+        mails.start(co_await asio::this_coro::executor);
+        co_await pause(std::chrono::milliseconds(10));
+        CHECK(reader.seen->begun == 4);
+        CHECK(reader.seen->under_way == 0);
+        auto const one = co_await mails.next();
+        CHECK(one->uid == 1);
     });
 }
 
@@ -149,7 +192,7 @@ TEST_CASE("fetch: a consumer that stops early cancels what is under way") {
         auto const seen = reader.seen;
         {
             slow_reader quick = reader;
-            fetch_options const options{8, 1000};
+            fetch_options const options{8, 1000, {}};
             fetch_pipeline<slow_reader> mails(quick, first(100), options);
             auto waiting = [](fetch_pipeline<slow_reader>& p) -> asio::awaitable<void> { co_await p.next(); };
             asio::steady_timer stop(co_await asio::this_coro::executor, asio::steady_timer::time_point::max());

@@ -4,6 +4,7 @@
 
 #include <mailfs/dbox/multi_dbox.hpp>
 #include <mailfs/dbox/single_dbox.hpp>
+#include <mailfs/fs/counting_fs.hpp>
 #include <mailfs/fs/faulty_fs.hpp>
 #include <mailfs/fs/latency_fs.hpp>
 #include <mailfs/fs/memory_fs.hpp>
@@ -55,6 +56,8 @@ inline clocked_host ticking_host(std::uint64_t tick_ms = 1000) {
     return h;
 }
 
+using network_fs = counting_fs<latency_fs<memory_fs>>;
+
 /// All tests of stores are of few types, since each type is a store for the compiler to make.
 template <class Fs, template <class, class> class Format>
 struct store_on {
@@ -68,8 +71,8 @@ struct store_on {
     static Fs make_fs(temporary_directory const& root) {
         if constexpr (std::is_same_v<Fs, posix_fs>)
             return posix_fs(root.path());
-        else if constexpr (std::is_same_v<Fs, latency_fs<memory_fs>>)
-            return Fs(memory_fs(), fs_delays::all(std::chrono::microseconds(50)));
+        else if constexpr (std::is_same_v<Fs, network_fs>)
+            return Fs(latency_fs<memory_fs>(memory_fs(), fs_delays::all(std::chrono::microseconds(50))));
         else
             return Fs();
     }
@@ -79,7 +82,7 @@ using memory_multi = store_on<memory_fs, multi_dbox>;
 using posix_single = store_on<posix_fs, single_dbox>;
 using posix_multi = store_on<posix_fs, multi_dbox>;
 using faulty_multi = store_on<faulty_fs<>, multi_dbox>;
-using network_multi = store_on<latency_fs<memory_fs>, multi_dbox>;  // calls take turns, so that sessions meet in the middle
+using network_multi = store_on<network_fs, multi_dbox>;  // calls take turns, so that sessions meet in the middle
 
 template <class On>
 struct store_fixture {
@@ -107,7 +110,7 @@ asio::awaitable<std::error_code> failure_of(asio::awaitable<T> work) {
     co_return std::error_code();
 }
 
-inline std::string text_of(std::vector<std::byte> const& bytes) { return std::string(as_text(bytes)); }
+inline std::string text_of(bytes_view bytes) { return std::string(as_text(bytes)); }
 
 /// As "INBOX a a/b", what cannot be selected in brackets.
 template <class Account>

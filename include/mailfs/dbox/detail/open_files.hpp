@@ -3,13 +3,20 @@
 #pragma once
 
 #include <mailfs/dbox/detail/read_message.hpp>
+#include <mailfs/detail/beside.hpp>
+#include <mailfs/detail/turns.hpp>
 #include <mailfs/format/dbox_message.hpp>
 #include <mailfs/fs/filesystem.hpp>
 
+#include <asio/awaitable.hpp>
+#include <asio/this_coro.hpp>
+
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,25 +28,41 @@ template <filesystem Fs>
 class open_files {
 public:
     struct opened {
+        explicit opened(std::uint64_t i) : id(i) {}
         std::uint64_t id;
-        typename Fs::file file;
-        std::optional<std::uint64_t> nonce;
+        std::optional<typename Fs::file> file;
+        bool header_read = false;
+        std::optional<std::uint64_t> nonce;  ///< as the header tells it; nothing where that is damaged
+        turns opening, reading_header;
     };
 
     explicit open_files(std::size_t limit) : limit_(limit) {}
 
-    /// Null where there is no such file. An open and a read call the first time, nothing then. Throws newer_version.
+    /// Null where there is no such file. One open call the first time, whoever else wants the file meanwhile.
     asio::awaitable<std::shared_ptr<opened>> get(Fs& fs, std::uint64_t id, std::string const& path) {
-        if (auto known = find(id)) co_return known;
-        auto file = co_await fs.open(path);
-        if (!file) co_return nullptr;
-        auto const fresh = std::make_shared<opened>(opened{id, std::move(*file), std::nullopt});
-        auto const header = co_await read_up_to(fresh->file, 0, sizeof(dbox_file_header));
-        fresh->nonce = nonce_told_by(header, path);
-        if (auto known = find(id)) co_return known;  // someone else was faster
-        if (limit_ > 0 && files_.size() >= limit_) files_.pop_back();
-        if (limit_ > 0) files_.insert(files_.begin(), fresh);
-        co_return fresh;
+        auto const entry = find_or_make(id);
+        if (entry->file) co_return entry;
+        if (!entry->opening.try_take()) co_await entry->opening.wait();
+        turn const mine(entry->opening);
+        if (!entry->file) entry->file = co_await fs.open(path);
+        if (entry->file) co_return entry;
+        forget(id);
+        co_return nullptr;
+    }
+
+    /// Reads of the file; whoever is first reads the file's header at the same time. Throws newer_version.
+    static asio::awaitable<std::size_t> read(std::shared_ptr<opened> from, std::string const& path, std::uint64_t offset,
+                                             std::span<std::byte> room) {
+        if (from->header_read) co_return co_await from->file->read(offset, room);
+        auto const executor = co_await asio::this_coro::executor;
+        std::optional<beside> header;
+        if (from->reading_header.is_free()) header.emplace(executor, read_header(from, path));
+        auto const got = co_await from->file->read(offset, room);
+        if (header)
+            co_await header->ended();
+        else
+            co_await read_header(from, path);
+        co_return got;
     }
 
     void forget(std::uint64_t id) {
@@ -47,11 +70,25 @@ public:
     }
 
 private:
-    std::shared_ptr<opened> find(std::uint64_t id) {
+    static asio::awaitable<void> read_header(std::shared_ptr<opened> from, std::string path) {
+        if (!from->reading_header.try_take()) co_await from->reading_header.wait();
+        turn const mine(from->reading_header);
+        if (from->header_read) co_return;
+        auto const header = co_await read_up_to(*from->file, 0, sizeof(dbox_file_header));
+        from->nonce = nonce_told_by(header, path);
+        from->header_read = true;
+    }
+
+    std::shared_ptr<opened> find_or_make(std::uint64_t id) {
         auto const found = std::find_if(files_.begin(), files_.end(), [&](auto const& each) { return each->id == id; });
-        if (found == files_.end()) return nullptr;
-        std::rotate(files_.begin(), found, found + 1);
-        return files_.front();
+        if (found != files_.end()) {
+            std::rotate(files_.begin(), found, found + 1);
+            return files_.front();
+        }
+        auto fresh = std::make_shared<opened>(id);
+        if (limit_ > 0 && files_.size() >= limit_) files_.pop_back();
+        if (limit_ > 0) files_.insert(files_.begin(), fresh);
+        return fresh;
     }
 
     std::size_t limit_;

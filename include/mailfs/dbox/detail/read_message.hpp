@@ -49,13 +49,20 @@ inline std::optional<std::uint64_t> nonce_told_by(bytes_view file, std::string c
     return fault ? std::nullopt : std::optional<std::uint64_t>(header.nonce);
 }
 
+/// The header of this very message, which `bytes` begin with. Throws what is wrong with it.
+inline dbox_message_header header_of(bytes_view bytes, std::optional<std::uint64_t> nonce, message_place const& place) {
+    dbox_message_header header;
+    auto fault = decode(bytes, nonce, header);
+    if (!fault) fault = check_is_message(header, place.id);
+    if (fault) throw error(fault->code, place.path, place.offset, fault->why);
+    return header;
+}
+
 /// `bytes` begin where the message should.
 inline begun_message begin_message(std::vector<std::byte> bytes, std::optional<std::uint64_t> nonce,
                                    message_place const& place) {
     begun_message begun;
-    auto fault = decode(bytes, nonce, begun.header);
-    if (!fault) fault = check_is_message(begun.header, place.id);
-    if (fault) throw error(fault->code, place.path, place.offset, fault->why);
+    begun.header = header_of(bytes, nonce, place);
     auto const body = bytes.begin() + sizeof begun.header;
     auto const body_size = std::min<std::uint64_t>(bytes.size() - sizeof begun.header, begun.header.stored_size);
     bytes.erase(std::copy(body, body + static_cast<std::ptrdiff_t>(body_size), bytes.begin()), bytes.end());
@@ -85,13 +92,18 @@ asio::awaitable<std::vector<std::byte>> read_range(File& file, begun_message beg
     co_return std::move(head);
 }
 
+/// Throws corrupt. Takes time with the body's size.
+inline void check_body(dbox_message_header const& header, bytes_view body, message_place const& place) {
+    if (dbox_body_checksum(header, body) != header.body_checksum)
+        throw error(errc::corrupt, place.path, place.offset, "the message's body is damaged");
+}
+
 /// The whole body, its checksum verified.
 template <append_file File>
 asio::awaitable<std::vector<std::byte>> read_body(File& file, begun_message begun, message_place const& place) {
     auto const header = begun.header;
     auto body = co_await read_range(file, std::move(begun), place, 0, header.stored_size);
-    if (dbox_body_checksum(header, body) != header.body_checksum)
-        throw error(errc::corrupt, place.path, place.offset, "the message's body is damaged");
+    check_body(header, body, place);
     co_return body;
 }
 

@@ -9,7 +9,9 @@
 #include <mailfs/index/mailbox_state.hpp>
 #include <mailfs/store/detail/account_core.hpp>
 #include <mailfs/store/detail/body_reader.hpp>
+#include <mailfs/store/fetch_pipeline.hpp>
 #include <mailfs/store/new_message.hpp>
+#include <mailfs/types/shared_bytes.hpp>
 #include <mailfs/types/uid.hpp>
 #include <mailfs/types/uid_set.hpp>
 
@@ -173,10 +175,15 @@ private:
     asio::awaitable<void> copy_bodies(message_copier& source, std::vector<uid_t> const& from,
                                       std::vector<message_entry>& entries, durability wanted) {
         body_reader<Index, Format> reader(source.core_, source.index_);
-        std::vector<std::vector<std::byte>> bodies;
+        uid_set uids;
+        for (auto const uid : from) uids.add(uid);
+        fetch_pipeline<body_reader<Index, Format>> read_ahead(reader, std::move(uids), {});
+        std::vector<shared_bytes> bodies;
         std::vector<mail_to_write> mails;
         for (std::size_t i = 0; i < from.size(); ++i) {
-            bodies.push_back(co_await reader.read(from[i]));
+            auto one = co_await read_ahead.next();
+            if (one->error) one->bytes = shared_bytes(co_await reader.read(from[i]));  // it throws why, in full
+            bodies.push_back(std::move(one->bytes));
             entries[i].id = core_->services->new_guid();
             mails.push_back({entries[i].id, entries[i].received_ms, bodies.back(), index_->state().object()});
         }
