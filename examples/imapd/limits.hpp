@@ -28,6 +28,7 @@ inline constexpr std::size_t users_file_size_max = 16 * 1024 * 1024;
 inline constexpr std::size_t imap_connections_max = 1024;   ///< more are told BYE and closed
 inline constexpr std::size_t lmtp_connections_max = 128;    ///< more are told 421 and closed
 inline constexpr std::size_t fetch_window_max = 64;         ///< messages read ahead by one FETCH
+inline constexpr std::size_t fetch_hints_max = 8;           ///< FETCH commands in a row whose mail is read ahead
 inline constexpr std::size_t login_failures_max = 3;        ///< per connection
 inline constexpr std::size_t bad_preauth_max = 10;          ///< malformed commands before login
 inline constexpr std::size_t commands_preauth_max = 100;    ///< commands of any kind before login

@@ -51,6 +51,10 @@ void describe(CLI::App& app, choices& c) {
     app.add_option("--fs", c.fs, "A local disk, or memory (all is lost at the end) [posix]")
         ->check(CLI::IsMember({"posix", "memory"}))
         ->option_text("posix|memory");
+    app.add_option("--read-latency", c.options.read_latency,
+                   "With --fs memory: each read takes so long, as if the mail were far away [0]")
+        ->check(CLI::Range(0.0, 10'000.0))
+        ->option_text("MILLISECONDS");
     app.add_option("--format", c.format, "A file for each message, or many messages in one [multi]")
         ->check(CLI::IsMember({"single", "multi"}))
         ->option_text("single|multi");

@@ -34,6 +34,7 @@ struct options {
     double purge_interval = 5;  ///< seconds; 0: never
     double grace = 3600;        ///< seconds
     double history = 0;         ///< seconds
+    double read_latency = 0;    ///< milliseconds, in memory
 };
 
 template <class Store>

@@ -139,6 +139,7 @@ private:
     std::optional<bool> write_row_items(fetch_plan const& plan, mailfs::uid_t uid, bool now_seen);
     asio::awaitable<void> write_body_items(fetch_plan const& plan, std::string_view message, bool first);
     asio::awaitable<void> write_bytes(std::string_view bytes);
+    asio::awaitable<void> announce_what_comes();
     asio::awaitable<void> stream(fetch_plan& plan, mailfs::uid_set const& uids);
 
     asio::awaitable<std::optional<mailbox>> open_target(std::string const& name);

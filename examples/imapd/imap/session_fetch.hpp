@@ -5,7 +5,11 @@
 #include "imap/session.hpp"
 #include "mime/section.hpp"
 
+#include <algorithm>
 #include <exception>
+#include <iterator>
+#include <optional>
+#include <vector>
 
 namespace imapd::imap {
 
@@ -16,11 +20,34 @@ inline bool is_row_item(fetch_item::kind what) noexcept {
            what == kind::internal_date;
 }
 
+/// Items that the message's header answers.
+inline bool is_header_item(fetch_item const& i) noexcept {
+    using kind = fetch_item::kind;
+    using part = section::part;
+    if (i.what == kind::envelope || i.what == kind::rfc822_header) return true;
+    auto const what = i.section.what;
+    return i.what == kind::section && i.section.path.empty() && (what == part::header || what == part::fields || what == part::fields_not);
+}
+/// BODY[]<a.b>, whose bytes are those of the file.
+inline bool is_range_item(fetch_item const& i) noexcept {
+    return i.what == fetch_item::kind::section && i.section.path.empty() && i.section.what == section::part::all && i.partial;
+}
+
+/// What must be read of a message to answer all items; nothing: the rows are enough.
+inline std::optional<mailfs::mail_part> part_needed(std::vector<fetch_item> const& items) {
+    std::vector<fetch_item> bodies;
+    std::copy_if(items.begin(), items.end(), std::back_inserter(bodies), [](auto const& i) { return !is_row_item(i.what); });
+    if (bodies.empty()) return std::nullopt;
+    if (std::all_of(bodies.begin(), bodies.end(), is_header_item)) return mailfs::mail_part::header();
+    if (bodies.size() > 1 || !is_range_item(bodies.front())) return mailfs::mail_part::whole();
+    return mailfs::mail_part::range(bodies.front().partial->offset, bodies.front().partial->count);
+}
+
 /// What one FETCH asks for, sorted by what it costs.
 template <class Store, mime::extractor Extractor>
 struct session<Store, Extractor>::fetch_plan {
     std::vector<fetch_item> items;
-    bool bodies = false;     // some item needs the message's bytes
+    std::optional<mailfs::mail_part> part;  // of the messages' bytes that some item needs
     bool tree = false;       // some item needs its parts
     bool flags = false;      // FLAGS was asked for
     bool sets_seen = false;  // some item is not a peek
@@ -48,13 +75,13 @@ auto session<Store, Extractor>::plan_fetch(cmd::fetch const& f) -> fetch_plan {
         if (i.what == kind::flags) plan.flags = true;
         if (i.what == kind::modseq) enable_condstore();
         if (is_row_item(i.what)) continue;
-        plan.bodies = true;
         bool const plain = i.what == kind::rfc822 || i.what == kind::rfc822_header || i.what == kind::rfc822_text ||
                            i.what == kind::envelope;
         if (i.what == kind::section ? mime::needs_tree(i.section) : !plain) plan.tree = true;
         bool const marks = i.what == kind::section || i.what == kind::rfc822 || i.what == kind::rfc822_text;
         if (marks && !i.peek && !box_->read_only) plan.sets_seen = true;
     }
+    plan.part = part_needed(plan.items);
     return plan;
 }
 
@@ -92,9 +119,31 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::fetch const& c) {
     co_return result;
 }
 
+/// FETCH commands that the client has sent already, behind this one: their mail is read while this one is answered.
+template <class Store, mime::extractor Extractor>
+asio::awaitable<void> session<Store, Extractor>::announce_what_comes() {
+    auto input = io_->pending();
+    assembler ahead(limits_after_login());
+    for (std::size_t n = 0; n < limits::fetch_hints_max && !input.empty(); ++n) {
+        if (ahead.feed(input) != assembler::result::complete) co_return;
+        auto const parsed = parse(ahead.text());
+        auto const* const next = std::get_if<command>(&parsed);
+        auto const* const f = next == nullptr ? nullptr : std::get_if<cmd::fetch>(&next->arguments);
+        if (f == nullptr) co_return;
+        auto const part = part_needed(f->items);
+        auto const uids = targets(f->set, f->uid);
+        if (!part || !uids || f->changed_since) continue;
+        mailfs::fetch_options options;
+        options.window = limits::fetch_window_max;
+        options.bytes_max = limits::fetch_window_size / limits::fetch_hints_max;
+        options.part = *part;
+        co_await box_->box.will_need(*uids, options);
+    }
+}
+
 template <class Store, mime::extractor Extractor>
 asio::awaitable<void> session<Store, Extractor>::stream(fetch_plan& plan, mailfs::uid_set const& uids) {
-    if (!plan.bodies) {
+    if (!plan.part) {
         for (auto const range : uids.ranges()) {
             for (std::uint64_t uid = range.first; uid <= range.last; ++uid) {
                 if (write_row_items(plan, static_cast<mailfs::uid_t>(uid), false)) out_ += ")\r\n";
@@ -106,7 +155,9 @@ asio::awaitable<void> session<Store, Extractor>::stream(fetch_plan& plan, mailfs
     mailfs::fetch_options options;
     options.window = limits::fetch_window_max;
     options.bytes_max = limits::fetch_window_size;
+    options.part = *plan.part;
     auto mails = box_->box.fetch(uids, options);
+    co_await announce_what_comes();
     while (true) {
         auto const mail = co_await mails.next();
         if (!mail) break;
@@ -205,7 +256,9 @@ asio::awaitable<void> session<Store, Extractor>::write_body_items(fetch_plan con
                 write_section_name(out_, item);
                 out_ += ' ';
                 auto const bytes = mime::find_section(message, tree ? &*tree : nullptr, item.section);
-                if (bytes)
+                if (bytes && is_range_item(item) && !plan.part->is_whole())
+                    co_await write_bytes(bytes->get());  // nothing else was read
+                else if (bytes)
                     co_await write_bytes(mime::cut(bytes->get(), item.partial));
                 else
                     out_ += "NIL";

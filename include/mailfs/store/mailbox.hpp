@@ -24,6 +24,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/this_coro.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -157,11 +158,13 @@ public:
         return pipeline(std::move(wanted), options);
     }
     /// Says that a fetch() of the same messages and part is to come, so that it finds its first window read or under way: for who
-    /// knows before it is their turn. Does not wait for it. The last hints_max hints are kept, each at the cost of its window.
+    /// knows before it is their turn. Does not wait for it; again is nothing. The last hints_max hints are kept, each at the cost
+    /// of its window.
     asio::awaitable<void> will_need(uid_set const& uids, fetch_options options = {}) {
         auto const executor = co_await asio::this_coro::executor;
         auto wanted = shown(uids);
-        if (wanted.empty()) co_return;
+        auto const known = std::any_of(hints_.begin(), hints_.end(), [&](hint const& h) { return h.uids == wanted && h.part == options.part; });
+        if (wanted.empty() || known) co_return;
         if (hints_.size() == hints_max) hints_.pop_front();
         hints_.push_back({wanted, options.part, pipeline(wanted, options)});
         hints_.back().mails.start(executor);

@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import client  # noqa: E402
 
 client.PROGRAM = sys.argv.pop(1)
+from test_fetch import *  # noqa: E402,F401,F403
 from test_delivery import *  # noqa: E402,F401,F403
 from test_hostile import *  # noqa: E402,F401,F403
 from test_mailboxes import *  # noqa: E402,F401,F403
