@@ -154,6 +154,17 @@ std::vector<found_schedule> found_schedules() {
                                                        {4160, deed::conditional, 3, 0, 52, 0}}),
                                  0, 10'000),
                      2, 3)},
+        {"what a log held that was read and not yet synced when the power was cut: nobody had heard of it, and the check was wrong",
+         with_copies(of(100663960, 2, 200201, {{199535, deed::newer_node, 1, 2, 13, 29}, {199543, deed::crash_in_call, 2, 1, 1, 38},
+                                               {199968, deed::append, 2, 0, 45, 0}, {199973, deed::conditional, 2, 0, 49, 0},
+                                               {199991, deed::remove_keyword, 2, 0, 73, 0}, {199996, deed::set_metadata, 2, 0, 74, 0},
+                                               {200004, deed::replace_flags, 2, 0, 15, 0}, {200014, deed::set_metadata, 1, 0, 30, 0},
+                                               {200015, deed::conditional, 2, 0, 87, 0}, {200085, deed::conditional, 2, 0, 15, 0},
+                                               {200117, deed::break_links, 2, 1, 8, 13}, {200119, deed::power_cut, 2, 1, 27, 4},
+                                               {200143, deed::add_flag, 2, 0, 48, 0}, {200144, deed::crash, 2, 1, 12, 2},
+                                               {200149, deed::slow_disk, 1, 2, 3264694043, 48}, {200164, deed::crash, 1, 2, 29, 13},
+                                               {200200, deed::power_cut, 1, 2, 2900502129, 6}}),
+                     1, 2)},
     };
 }
 

@@ -49,6 +49,7 @@ public:
         }
     }
     bool shows() const { return journal_.can_serve(); }
+    bool may_tell() const { return journal_.role() != mailfs::detail::member_role::closed; }
     bool is_master() const { return journal_.role() == mailfs::detail::member_role::master; }
     mailbox_state const& state() const { return journal_.state(); }
     position on_disk() const { return journal_.on_disk(); }

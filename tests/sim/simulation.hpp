@@ -5,6 +5,7 @@
 //     Node(node_parts)                            made before anything runs
 //     awaitable<void> run()                       spawned at once; makes the mailbox where it may, or opens it
 //     bool shows() const                          whether its state may be shown to clients
+//     bool may_tell() const                       whether peers may hear of it: it has read all that its disk has
 //     mailbox_state const& state() const          view make_view()
 //     awaitable<mailbox_outcome> propose(std::vector<std::byte> operations, durability)
 //     bool is_master() const

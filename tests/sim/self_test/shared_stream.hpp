@@ -90,6 +90,7 @@ public:
         }
     }
     bool shows() const { return shows_; }
+    bool may_tell() const { return true; }
     bool is_master() const { return parts_.number == 1; }
     mailbox_state const& state() const { return state_; }
     position on_disk() const { return broken == breakage::level_not_kept ? position{} : state_.stream().at; }

@@ -31,11 +31,12 @@ void simulation<Node>::observe() {
     }
 }
 
-// Also what it does not show: a disk may tell of another step at a place that everybody knows (R2).
+// Also what it does not show: a disk may tell of another step at a place that everybody knows (R2). But for what a process is about
+// to read: a power cut may still take it, and nobody has heard of it.
 template <class Node>
 void simulation<Node>::check_position(machine<Node>& m, seen_node& seen) {
     auto const& state = m.node()->state();
-    if (state.object() == guid{} || state.stream().at == std::exchange(seen.held, state.stream().at)) return;
+    if (state.object() == guid{} || !m.node()->may_tell() || state.stream().at == std::exchange(seen.held, state.stream().at)) return;
     positions_.check(m.number(), state);
 }
 
