@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -106,39 +107,43 @@ public:
     /// One system call.
     template <class = void>
     asio::awaitable<std::optional<file>> open(std::string_view path);
+    std::optional<file> open_now(std::string_view path) const;  ///< The same, and below: a plain call, which blocks. From any thread.
 
     /// A file's bytes and, with `stored`, its name are durable on return; false under `stored` means that the name which
     /// was there is durable too. Three system calls when the file is there, six to make it (and two more for `stored`).
     template <class = void>
     asio::awaitable<bool> create(std::string_view path, bytes_view bytes, durability d) {
-        assert(detail::is_file_path(path));
-        auto const make = [&] {
-            auto const& s = *shared_;
-            detail::posix_create::where const at{s.directory.get(), s.root, s.options.file_mode, s.options.directory_mode,
-                                                 s.options.named_temporaries, *s.durable};
-            return detail::posix_create(at, path).run(bytes, d);
-        };
+        auto const make = [&] { return create_now(path, bytes, d); };
         if (d == durability::none) co_return make();
         co_return co_await aside(*shared_, make);
     }
+    bool create_now(std::string_view path, bytes_view bytes, durability d) const {
+        assert(detail::is_file_path(path));
+        auto const& s = *shared_;
+        detail::posix_create::where const at{s.directory.get(), s.root, s.options.file_mode, s.options.directory_mode,
+                                             s.options.named_temporaries, *s.durable};
+        return detail::posix_create(at, path).run(bytes, d);
+    }
 
     template <class = void>
-    asio::awaitable<std::vector<std::string>> list(std::string_view path) {
+    asio::awaitable<std::vector<std::string>> list(std::string_view path) { co_return list_now(path); }
+    std::vector<std::string> list_now(std::string_view path) const {
         assert(detail::is_directory_path(path));
         auto names = entries(path);
         std::erase_if(names, [](std::string const& name) { return detail::is_hidden(name); });
-        co_return names;
+        return names;
     }
 
     /// False also for a directory that is not empty. Hidden files that killed processes left in it do not count.
     template <class = void>
-    asio::awaitable<bool> remove(std::string_view path) {
+    asio::awaitable<bool> remove(std::string_view path) { co_return remove_now(path); }
+    bool remove_now(std::string_view path) const {
         assert(detail::is_file_path(path));
         std::string const name(path);
-        if (unlink(name, 0)) co_return true;
-        if (errno == ENOENT || errno == ENOTDIR) co_return false;
+        if (unlink(name, 0)) return true;
+        if (errno == ENOENT || errno == ENOTDIR) return false;
         if (errno != EISDIR && errno != EPERM) detail::throw_errno(errno, shared_->full(path), "unlink");
-        co_return remove_directory(name);
+        return remove_directory(name);
     }
 
     /// Throws not_found when there is no such directory.
@@ -274,9 +279,35 @@ public:
     /// behind a short read must not pass for the end). Completes at once.
     template <class = void>
     asio::awaitable<std::size_t> read(std::uint64_t offset, std::span<std::byte> buffer) { co_return read_now(offset, buffer); }
+    /// The same without a coroutine; may run on any thread, beside others.
+    std::size_t read_now(std::uint64_t offset, std::span<std::byte> buffer) const {
+        std::size_t done = 0;
+        while (done < buffer.size()) {
+            auto const rest = buffer.subspan(done);
+            auto const at = offset + done;
+            auto const want = std::min(rest.size(), detail::io_size_max);
+            if (is_beyond_all_files(at, want)) break;
+            auto const n = detail::uninterrupted([&] { return ::pread(fd_.get(), rest.data(), want, static_cast<off_t>(at)); });
+            if (n < 0) fail_read(errno, at);
+            if (n == 0) break;
+            done += static_cast<std::size_t>(n);
+        }
+        return done;
+    }
+    /// The same where it does not wait for the disk: all of the buffer, or nothing. One system call (preadv2, RWF_NOWAIT).
+    bool read_if_cached(std::uint64_t offset, std::span<std::byte> buffer) const noexcept {
+        if (is_beyond_all_files(offset, buffer.size()) || buffer.size() > detail::io_size_max) return false;
+        ::iovec const where{buffer.data(), buffer.size()};
+        return ::preadv2(fd_.get(), &where, 1, static_cast<off_t>(offset), RWF_NOWAIT) == static_cast<ssize_t>(buffer.size());
+    }
 
     template <class = void>
     asio::awaitable<std::uint64_t> size() { co_return size_now(); }
+    std::uint64_t size_now() const {
+        auto const size = detail::size_of(fd_.get());
+        if (size < 0) detail::throw_errno(errno, name(), "fstat");
+        return static_cast<std::uint64_t>(size);
+    }
 
     /// One system call. fsync, with which ext4, XFS, btrfs and F2FS keep the file's name too; fdatasync would not be
     /// cheaper, since an append changes the size. After one failure each later call fails too: the kernel has dropped the
@@ -284,17 +315,33 @@ public:
     template <class = void>
     asio::awaitable<void> sync() {
         if (sync_failure_ == 0) sync_failure_ = co_await aside(*shared_, [fd = fd_.get()] { return detail::sync_all(fd); });
-        if (sync_failure_ != 0) detail::throw_errno(sync_failure_, name(), "fsync");
+        synced_with(sync_failure_);
     }
+    /// The same without a coroutine; one at a time.
+    void sync_now() { synced_with(sync_failure_ == 0 ? detail::sync_all(fd_.get()) : sync_failure_); }
+    /// What the kernel said to an fsync that another made on native_handle(): 0, or the errno, which later calls fail with, too.
+    void synced_with(int failure) {
+        sync_failure_ = failure;
+        if (failure != 0) detail::throw_errno(failure, name(), "fsync");
+    }
+    bool may_sync() const noexcept { return sync_failure_ == 0; }
 
     /// Two system calls; page faults come later.
     template <class = void>
-    asio::awaitable<mapping> map() {
+    asio::awaitable<mapping> map() { co_return map_now(); }
+    mapping map_now() const {
         auto const size = static_cast<std::size_t>(size_now());
-        if (size == 0) co_return mapping{};
+        if (size == 0) return mapping{};
         auto* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd_.get(), 0);
         if (at == MAP_FAILED) detail::throw_errno(errno, name(), "mmap");
-        co_return mapping(std::span(static_cast<std::byte*>(at), size));
+        return mapping(std::span(static_cast<std::byte*>(at), size));
+    }
+
+    int native_handle() const noexcept { return fd_.get(); }
+    std::string name() const { return shared_->full(path_); }  ///< the path, for errors
+    [[noreturn]] void fail_read(int why, std::uint64_t offset) const { detail::throw_errno(why, name(), "pread", offset); }
+    static bool is_beyond_all_files(std::uint64_t offset, std::size_t size) noexcept {
+        return size > detail::io_size_max || offset > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()) - size;
     }
 
 private:
@@ -304,44 +351,22 @@ private:
 
     [[noreturn]] void fail_append(int why) const { detail::throw_errno(why, name(), "write", size_now()); }
 
-    std::uint64_t size_now() const {
-        auto const size = detail::size_of(fd_.get());
-        if (size < 0) detail::throw_errno(errno, name(), "fstat");
-        return static_cast<std::uint64_t>(size);
-    }
-
-    std::size_t read_now(std::uint64_t offset, std::span<std::byte> buffer) const {
-        std::size_t done = 0;
-        while (done < buffer.size()) {
-            auto const rest = buffer.subspan(done);
-            auto const at = offset + done;
-            auto const want = std::min(rest.size(), detail::io_size_max);
-            if (at > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()) - want) break;  // no file is that long
-            auto const n = detail::uninterrupted([&] { return ::pread(fd_.get(), rest.data(), want, static_cast<off_t>(at)); });
-            if (n < 0) detail::throw_errno(errno, name(), "pread", at);
-            if (n == 0) break;
-            done += static_cast<std::size_t>(n);
-        }
-        return done;
-    }
-
-    std::string name() const { return shared_->full(path_); }
-
     std::shared_ptr<state const> shared_;
     detail::unique_fd fd_;
     std::string path_;
     int sync_failure_ = 0;
 };
 
-template <class>
-asio::awaitable<std::optional<posix_fs::file>> posix_fs::open(std::string_view path) {
+inline std::optional<posix_fs::file> posix_fs::open_now(std::string_view path) const {
     assert(detail::is_file_path(path));
     std::string name(path);
     auto fd = detail::open_at(shared_->directory.get(), name.c_str(), O_RDWR | O_APPEND | O_NOCTTY);
-    if (!fd && (errno == ENOENT || errno == ENOTDIR)) co_return std::nullopt;
+    if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
     if (!fd) detail::throw_errno(errno, shared_->full(path), "open");
-    co_return file(shared_, std::move(fd), std::move(name));
+    return file(shared_, std::move(fd), std::move(name));
 }
+template <class>
+asio::awaitable<std::optional<posix_fs::file>> posix_fs::open(std::string_view path) { co_return open_now(path); }
 
 static_assert(watchable_filesystem<posix_fs>);
 

@@ -15,9 +15,9 @@ TEST_CASE("crc32c: the check values of RFC 3720 appendix B.4") {
 }
 
 TEST_CASE("crc32c: the portable way and the processor's agree at every length, and seeding equals joining") {
-    std::vector<std::byte> bytes(100);
-    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 37 + 11);
-    for (std::size_t n = 0; n <= bytes.size(); ++n) {
+    std::vector<std::byte> bytes(9000);
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * i * 37 + i / 251 + 11);
+    for (std::size_t n = 0; n <= bytes.size(); n += n < 1300 || n % 384 < 20 || n % 384 > 364 ? 1 : 19) {
         bytes_view const all = bytes_view(bytes).first(n);
         auto const portable = ~detail::crc32c_portable(~0U, reinterpret_cast<unsigned char const*>(all.data()), n);
         CHECK(crc32c(all) == portable);

@@ -88,8 +88,11 @@ public:
 private:
     std::optional<mail_to_read> find(uid_t uid) const {
         auto const& rows = index_->state().rows();
-        auto const row = rows.lower_bound(uid);
-        if (row == rows.count() || rows.uid[row] != uid) return std::nullopt;
+        auto const is_at = [&](std::size_t row) { return row < rows.count() && rows.uid[row] == uid; };
+        auto row = is_at(near_) ? near_ : near_ + 1;  // who fetches asks for one after another
+        if (!is_at(row)) row = rows.lower_bound(uid);
+        if (!is_at(row)) return std::nullopt;
+        near_ = row;
         return mail_to_read{rows.id[row], rows.where[row], rows.size[row]};
     }
     std::string index_directory() const { return core_->box_directory(index_->state().object()); }
@@ -169,6 +172,7 @@ private:
     std::shared_ptr<account_core<Index, Format>> core_;
     std::shared_ptr<Index> index_;
     mail_part part_;
+    mutable std::size_t near_ = 0;  // the row that was found last
 };
 
 }  // namespace mailfs::detail
