@@ -47,7 +47,7 @@ public:
             if (!more) return;
             body b{uid, {}, {}};
             try {
-                b.bytes = runner_->wait(past_.read(uid));
+                b.bytes = mailfs::shared_bytes(runner_->wait(past_.read(uid)));
             } catch (mailfs::error const& e) {
                 b.failure = e.what();
             }

@@ -8,6 +8,7 @@
 #include <mailfs/store/new_message.hpp>
 #include <mailfs/store/special_use.hpp>
 #include <mailfs/types/guid.hpp>
+#include <mailfs/types/shared_bytes.hpp>
 #include <mailfs/types/uid_set.hpp>
 
 #include <cstddef>
@@ -39,7 +40,7 @@ struct box_status {
 /// A body, or why there is none.
 struct body {
     mailfs::uid_t uid = 0;
-    std::vector<std::byte> bytes;
+    mailfs::shared_bytes bytes;
     std::string failure;  ///< empty: none
 };
 
