@@ -24,11 +24,11 @@
 namespace mailfs {
 
 /// A file with plain calls beside its coroutines. Those that are const may run on any thread, several at once; sync_now() one at
-/// a time. read_if_cached(): all of the buffer if that needs no waiting, else nothing.
+/// a time. read_if_cached(): what read_now() would yield if that needs no waiting, else nothing.
 template <class F>
 concept blocking_file = immediate_append_file<F> && requires(F f, F const& c, std::uint64_t offset, std::span<std::byte> buffer) {
     { c.read_now(offset, buffer) } -> std::same_as<std::size_t>;
-    { c.read_if_cached(offset, buffer) } -> std::same_as<bool>;
+    { c.read_if_cached(offset, buffer) } -> std::same_as<std::optional<std::size_t>>;
     { c.size_now() } -> std::same_as<std::uint64_t>;
     { c.map_now() } -> std::same_as<typename F::mapping>;
     { f.sync_now() } -> std::same_as<void>;
@@ -60,7 +60,7 @@ public:
         asio::awaitable<std::uint64_t> append(bytes_view bytes) { co_return append_now(bytes); }
         std::uint64_t append_now(bytes_view bytes) { return inner_.append_now(bytes); }
         asio::awaitable<std::size_t> read(std::uint64_t offset, std::span<std::byte> buffer) {
-            if (inner_.read_if_cached(offset, buffer)) co_return buffer.size();
+            if (auto const cached = inner_.read_if_cached(offset, buffer)) co_return *cached;
             std::size_t got = 0;
             co_await detail::on_pool(pool_, [&] { got = inner_.read_now(offset, buffer); });
             co_return got;

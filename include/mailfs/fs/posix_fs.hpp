@@ -294,11 +294,20 @@ public:
         }
         return done;
     }
-    /// The same where it does not wait for the disk: all of the buffer, or nothing. One system call (preadv2, RWF_NOWAIT).
-    bool read_if_cached(std::uint64_t offset, std::span<std::byte> buffer) const noexcept {
-        if (is_beyond_all_files(offset, buffer.size()) || buffer.size() > detail::io_size_max) return false;
-        ::iovec const where{buffer.data(), buffer.size()};
-        return ::preadv2(fd_.get(), &where, 1, static_cast<off_t>(offset), RWF_NOWAIT) == static_cast<ssize_t>(buffer.size());
+    /// The same if it need not wait for the disk; nothing: it would have to, or failed. One system call more where the file ends in
+    /// between (preadv2, RWF_NOWAIT).
+    std::optional<std::size_t> read_if_cached(std::uint64_t offset, std::span<std::byte> buffer) const noexcept {
+        std::size_t done = 0;
+        while (done < buffer.size()) {
+            auto const rest = buffer.subspan(done);
+            if (is_beyond_all_files(offset + done, rest.size())) return std::nullopt;
+            ::iovec const where{rest.data(), rest.size()};
+            auto const n = ::preadv2(fd_.get(), &where, 1, static_cast<off_t>(offset + done), RWF_NOWAIT);
+            if (n < 0) return std::nullopt;
+            if (n == 0) break;
+            done += static_cast<std::size_t>(n);
+        }
+        return done;
     }
 
     template <class = void>

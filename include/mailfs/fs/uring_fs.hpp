@@ -72,7 +72,7 @@ public:
         template <class = void>
         asio::awaitable<std::size_t> read(std::uint64_t offset, std::span<std::byte> buffer) {
             if (!has_ring_) co_return inner_.read_now(offset, buffer);
-            if (inner_.read_if_cached(offset, buffer)) co_return buffer.size();
+            if (auto const cached = inner_.read_if_cached(offset, buffer)) co_return *cached;
             std::size_t done = 0;
             while (done < buffer.size()) {
                 auto const at = offset + done;

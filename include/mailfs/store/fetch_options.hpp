@@ -18,7 +18,8 @@ class mail_part {
 public:
     constexpr mail_part() = default;
     static constexpr mail_part whole() noexcept { return {}; }
-    /// Up to the empty line that ends the header (RFC 5322), and with it; all of a message that has none.
+    /// Up to the empty line that ends the header (RFC 5322), and with it; all of a message that has none. What is beyond 32 KiB is
+    /// not read ahead.
     static constexpr mail_part header() noexcept { return {0, 0, true}; }
     /// Bytes [begin, begin + size), fewer where the message ends.
     static constexpr mail_part range(std::uint64_t begin, std::uint64_t size) noexcept { return {begin, size, false}; }

@@ -36,12 +36,16 @@ namespace mailfs {
 /// Reads messages by UID. A message that cannot be read says so in its `error`; what throws fails the whole run.
 ///     size(uid)                 bytes that the message will take in memory; 0 when it is not there
 ///     reads_on(first, last, u)  whether one read call that covers first..last may take u along
-///     read(span of mail)        fills messages that reads_on() has joined
+///     read(span of mail)        fills messages that reads_on() has joined, each with size(uid) bytes at most
+///     is_finished(mail), finish(mail)
+///                               reads what is left of one that takes more, when it is its turn: so memory stays within bounds
 template <class R>
-concept mail_reader = requires(R r, uid_t uid, std::span<mail> run) {
+concept mail_reader = requires(R r, uid_t uid, std::span<mail> run, mail& one) {
     { r.size(uid) } -> std::same_as<std::uint64_t>;
     { r.reads_on(uid, uid, uid) } -> std::same_as<bool>;
     { r.read(run) } -> std::same_as<asio::awaitable<void>>;
+    { r.is_finished(one) } -> std::same_as<bool>;
+    { r.finish(one) } -> std::same_as<asio::awaitable<void>>;
 };
 
 /// N messages at latency L cost about ceil(N / window) x L, and fewer calls where they lie side by side. Belongs to the executor
@@ -81,6 +85,7 @@ public:
             if (cancelled.cancelled() != asio::cancellation_type::none)
                 throw std::system_error(asio::error::operation_aborted);
         }
+        if (auto& one = first->mails[first->taken]; !s->reader.is_finished(one)) co_await s->reader.finish(one);
         auto found = std::move(first->mails[first->taken++]);
         --s->messages;
         if (first->taken == first->mails.size()) {

@@ -112,6 +112,10 @@ TEST_CASE("pooled: what the page cache has is read without the pool") {
         auto const got = co_await file->read(0, bytes);
         CHECK(got == 10'000);
         CHECK(as_text(bytes) == text);
+        auto const tail = co_await file->read(9'990, bytes);  // as who looks whether a log grew
+        CHECK(tail == 10);
+        auto const nothing = co_await file->read(10'000, bytes);
+        CHECK(nothing == 0);
         auto const at = co_await file->append(as_bytes("more"));
         CHECK(at == 10'000);
     });

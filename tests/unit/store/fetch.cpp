@@ -138,6 +138,26 @@ TEST_CASE("fetch: headers and parts cost what they take, not what the messages a
     });
 }
 
+TEST_CASE("fetch: headers without end take no more of the window than others") {
+    store_fixture<network_multi> f;
+    run([&]() -> asio::awaitable<void> {
+        auto s = f.open();
+        auto alice = co_await s.account("alice");
+        auto box = co_await alice.open("INBOX");
+        std::string const endless(1'000'000, 'e');
+        for (int n = 0; n < 64; ++n) co_await deliver(box, endless);
+        co_await box.refresh();
+        f.fs.counts().reset();
+        auto mails = box.fetch(up_to(64), part_of(mail_part::header()));
+        auto const one = co_await mails.next();
+        CHECK(text_of(one->bytes) == endless);
+        CHECK(f.fs.counts().bytes_read < 64 * (50 << 10) + 2'000'000);  // all others together, and that one
+        int count = 1;
+        while (auto const m = co_await mails.next()) count += m->bytes.size() == endless.size() ? 1 : 0;
+        CHECK(count == 64);
+    });
+}
+
 TEST_CASE("fetch: messages that lie side by side come by few calls") {
     store_fixture<network_multi> f;
     run([&]() -> asio::awaitable<void> {

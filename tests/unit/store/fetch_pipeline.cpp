@@ -21,16 +21,23 @@ namespace {
 // Reads take a while, the later ones less: what comes out in order did not finish in order.
 struct slow_reader {
     struct counts {
-        int under_way = 0, most = 0, begun = 0, cancelled = 0;
+        int under_way = 0, most = 0, begun = 0, cancelled = 0, finished = 0;
         std::size_t longest_run = 0;
     };
     std::shared_ptr<counts> seen = std::make_shared<counts>();
     std::chrono::milliseconds longest{5};
     std::uint64_t each = 10;
-    uid_t broken = 0, together = 1;
+    uid_t broken = 0, together = 1, long_one = 0;
 
     std::uint64_t size(uid_t) const { return each; }
     bool reads_on(uid_t first_uid, uid_t last, uid_t next) const { return next == last + 1 && next - first_uid < together; }
+    bool is_finished(mail const& m) const { return m.uid != long_one || m.bytes.size() > 10; }
+    asio::awaitable<void> finish(mail& m) {
+        ++seen->finished;
+        if (seen->finished == 1) throw std::system_error(asio::error::operation_aborted);
+        m.bytes = shared_bytes(std::vector<std::byte>(1000));
+        co_return;
+    }
     asio::awaitable<void> read(std::span<mail> run) {
         auto const c = seen;
         ++c->begun;
@@ -151,6 +158,30 @@ TEST_CASE("fetch: what lies side by side is read together, by quarters of the wi
         CHECK(again.size() == 20);
         CHECK(narrow.seen->longest_run == 3);
         CHECK(narrow.seen->most == 1);
+    });
+}
+
+TEST_CASE("fetch: what is longer than its share of the window is finished when it is its turn, and again where that was cut short") {
+    test::run([]() -> asio::awaitable<void> {
+        slow_reader reader;
+        reader.long_one = 3;
+        fetch_pipeline<slow_reader> mails(reader, first(5), {});
+        co_await mails.next();
+        co_await mails.next();
+        CHECK(reader.seen->finished == 0);
+        bool cut_short = false;
+        try {
+            co_await mails.next();
+        } catch (std::system_error const&) {
+            cut_short = true;
+        }
+        CHECK(cut_short);
+        auto const three = co_await mails.next();
+        CHECK(three->uid == 3);
+        CHECK(three->bytes.size() == 1000);
+        auto const four = co_await mails.next();
+        CHECK(four->uid == 4);
+        CHECK(reader.seen->finished == 2);
     });
 }
 

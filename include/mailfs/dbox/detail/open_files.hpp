@@ -3,8 +3,8 @@
 #pragma once
 
 #include <mailfs/dbox/detail/read_message.hpp>
+#include <mailfs/dbox/detail/turn_queue.hpp>
 #include <mailfs/detail/beside.hpp>
-#include <mailfs/detail/turns.hpp>
 #include <mailfs/format/dbox_message.hpp>
 #include <mailfs/fs/filesystem.hpp>
 
@@ -33,7 +33,7 @@ public:
         std::optional<typename Fs::file> file;
         bool header_read = false;
         std::optional<std::uint64_t> nonce;  ///< as the header tells it; nothing where that is damaged
-        turns opening, reading_header;
+        turn_queue opening, reading_header;
     };
 
     explicit open_files(std::size_t limit) : limit_(limit) {}
@@ -42,8 +42,7 @@ public:
     asio::awaitable<std::shared_ptr<opened>> get(Fs& fs, std::uint64_t id, std::string const& path) {
         auto const entry = find_or_make(id);
         if (entry->file) co_return entry;
-        if (!entry->opening.try_take()) co_await entry->opening.wait();
-        turn const mine(entry->opening);
+        auto const turn = co_await entry->opening.take();
         if (!entry->file) entry->file = co_await fs.open(path);
         if (entry->file) co_return entry;
         forget(id);
@@ -55,13 +54,9 @@ public:
                                              std::span<std::byte> room) {
         if (from->header_read) co_return co_await from->file->read(offset, room);
         auto const executor = co_await asio::this_coro::executor;
-        std::optional<beside> header;
-        if (from->reading_header.is_free()) header.emplace(executor, read_header(from, path));
+        beside header(executor, read_header(from, path));
         auto const got = co_await from->file->read(offset, room);
-        if (header)
-            co_await header->ended();
-        else
-            co_await read_header(from, path);
+        co_await header.ended();
         co_return got;
     }
 
@@ -71,8 +66,7 @@ public:
 
 private:
     static asio::awaitable<void> read_header(std::shared_ptr<opened> from, std::string path) {
-        if (!from->reading_header.try_take()) co_await from->reading_header.wait();
-        turn const mine(from->reading_header);
+        auto const turn = co_await from->reading_header.take();
         if (from->header_read) co_return;
         auto const header = co_await read_up_to(*from->file, 0, sizeof(dbox_file_header));
         from->nonce = nonce_told_by(header, path);

@@ -23,6 +23,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -57,6 +58,7 @@ public:
         virtual ~call() = default;
         virtual void complete(int result) = 0;
         call *before = nullptr, *after = nullptr;
+        std::uint64_t id = 0;
         int result = 0;
     };
 
@@ -70,22 +72,28 @@ public:
     }
     ~uring_service() override { end(); }
 
+    /// A name for a call that is about to start.
+    std::uint64_t new_id() noexcept { return ++last_id_; }
     /// Hands a call to the kernel, with others of this turn of the event loop. `prepare` fills its entry.
     template <class Prepare>
-    void start(std::unique_ptr<call> c, asio::any_io_executor const& executor, Prepare prepare) {
+    void start(std::unique_ptr<call> c, std::uint64_t call_id, asio::any_io_executor const& executor, Prepare prepare) {
         std::lock_guard const lock(mutex_);
         auto* const entry = entry_or_submit();
         prepare(entry);
+        c->id = call_id;
         ::io_uring_sqe_set_data(entry, c.get());
         link(c.release());
         submit_later(executor);
         wait_for_event(executor);
     }
-    /// Asks the kernel to give it up; it completes all the same, with ECANCELED or what came of it.
-    void cancel(call& c) {
+    /// Asks the kernel to give it up; it completes all the same, with ECANCELED or what came of it. Nothing if it is over.
+    void cancel(std::uint64_t call_id) {
         std::lock_guard const lock(mutex_);
+        auto* c = first_;
+        while (c != nullptr && c->id != call_id) c = c->after;
+        if (c == nullptr) return;
         auto* const entry = entry_or_submit();
-        ::io_uring_prep_cancel(entry, &c, 0);
+        ::io_uring_prep_cancel(entry, c, 0);
         ::io_uring_sqe_set_data(entry, nullptr);
         ++unanswered_;
         ::io_uring_submit(&ring_);
@@ -117,10 +125,10 @@ private:
 
     void submit_later(asio::any_io_executor const& executor) {
         if (std::exchange(submit_posted_, true)) return;
-        asio::post(executor, [this] {
+        asio::post(executor, [this, executor] {
             std::lock_guard const lock(mutex_);
             submit_posted_ = false;
-            if (ready_) ::io_uring_submit(&ring_);
+            if (ready_ && ::io_uring_submit(&ring_) < 0) submit_later(executor);  // for want of memory, or of room for answers
         });
     }
     // Waits as long as something is under way, so that a context with nothing to do ends.
@@ -185,6 +193,7 @@ private:
     std::optional<asio::posix::stream_descriptor> event_;
     call* first_ = nullptr;
     std::uint64_t unanswered_ = 0;
+    std::atomic<std::uint64_t> last_id_{0};
     bool submit_posted_ = false, waiting_ = false;
 };
 
@@ -192,10 +201,12 @@ template <class Handler>
 struct uring_call final : uring_service::call {
     explicit uring_call(Handler h) : handler(std::move(h)) {}
     void complete(int outcome) override {
-        auto slot = asio::get_associated_cancellation_slot(handler);
-        if (slot.is_connected()) slot.clear();
         auto const executor = asio::get_associated_executor(handler);
-        asio::post(executor, [h = std::move(handler), outcome]() mutable { h(outcome); });
+        asio::post(executor, [h = std::move(handler), outcome]() mutable {
+            auto slot = asio::get_associated_cancellation_slot(h);
+            if (slot.is_connected()) slot.clear();
+            h(outcome);
+        });
     }
     Handler handler;
 };
@@ -208,10 +219,10 @@ asio::awaitable<int> uring(bool may_be_cancelled, Prepare prepare) {
     auto& service = asio::use_service<uring_service>(asio::query(executor, asio::execution::context));
     auto init = [&](auto handler) {
         auto made = std::make_unique<uring_call<decltype(handler)>>(std::move(handler));
-        auto& c = *made;
-        auto slot = asio::get_associated_cancellation_slot(c.handler);
-        if (may_be_cancelled && slot.is_connected()) slot.assign([&service, &c](asio::cancellation_type) { service.cancel(c); });
-        service.start(std::move(made), executor, prepare);
+        auto const id = service.new_id();
+        auto slot = asio::get_associated_cancellation_slot(made->handler);
+        if (may_be_cancelled && slot.is_connected()) slot.assign([&service, id](asio::cancellation_type) { service.cancel(id); });
+        service.start(std::move(made), id, executor, prepare);
     };
     co_return co_await asio::async_initiate<asio::use_awaitable_t<> const, void(int)>(init, asio::use_awaitable);
 }

@@ -19,9 +19,11 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -29,6 +31,8 @@ namespace mailfs::detail {
 
 /// Bytes from a message's begin on that are read to find its header: nearly all headers are shorter.
 inline constexpr std::uint64_t header_read_size = std::uint64_t{8} << 10;
+/// As much is read ahead where they are not; of a longer header the rest comes when it is its message's turn.
+inline constexpr std::uint64_t header_ahead_max = std::uint64_t{32} << 10;
 
 /// Where the header ends, its empty line included; nothing: it goes on, or has no end.
 inline std::optional<std::size_t> header_end(bytes_view message) noexcept {
@@ -54,7 +58,7 @@ public:
     std::uint64_t size(uid_t uid) const {
         auto const row = find(uid);
         if (!row) return 0;
-        if (part_.is_header()) return std::min<std::uint64_t>(row->size, header_read_size);
+        if (part_.is_header()) return std::min<std::uint64_t>(row->size, header_ahead_max);
         return std::min<std::uint64_t>(row->size, part_.size());
     }
 
@@ -77,6 +81,15 @@ public:
             }
         }
         for (auto& m : run) co_await read_into(m);
+    }
+
+    bool is_finished(mail const& m) const noexcept {
+        return !part_.is_header() || m.error || m.bytes.size() < header_ahead_max || header_end(m.bytes).has_value();
+    }
+    /// A header longer than header_ahead_max.
+    asio::awaitable<void> finish(mail& m) {
+        auto const uid = m.uid;
+        co_await fill(m, read_header(uid, 4 * header_ahead_max, ~std::uint64_t{0}));
     }
 
     /// One whole body. Throws not_found, and what the mail format throws. A body that purge moved in the meantime is looked for
@@ -120,12 +133,14 @@ private:
         }
     }
 
-    asio::awaitable<void> read_into(mail& m) {
+    asio::awaitable<void> read_into(mail& m) { return fill(m, read_part(m.uid)); }
+    static asio::awaitable<void> fill(mail& m, asio::awaitable<shared_bytes> reading) {
         try {
-            m.bytes = co_await read_part(m.uid);
+            m.bytes = co_await std::move(reading);
         } catch (error const& e) {
-            m.error = e.code();
-            m.reason = e.what();
+            m = {m.uid, {}, e.code(), e.what()};
+        } catch (std::bad_alloc const& e) {
+            m = {m.uid, {}, std::make_error_code(std::errc::not_enough_memory), e.what()};
         }
     }
 
@@ -139,9 +154,13 @@ private:
             shared_bytes part(co_await read_range(uid, part_.begin(), part_.size()));
             co_return part;
         }
-        for (auto size = header_read_size;; size *= 4) {
+        co_return co_await read_header(uid, header_read_size, header_ahead_max);
+    }
+    // Of a header that is longer than `most`, so much of it.
+    asio::awaitable<shared_bytes> read_header(uid_t uid, std::uint64_t first, std::uint64_t most) {
+        for (auto size = first;; size *= 4) {
             shared_bytes head(co_await read_range(uid, 0, size));
-            if (head.size() < size || header_end(head)) co_return cut(std::move(head));
+            if (head.size() < size || header_end(head) || size >= most) co_return cut(std::move(head));
         }
     }
     asio::awaitable<std::vector<std::byte>> read_range(uid_t uid, std::uint64_t begin, std::uint64_t size) {
