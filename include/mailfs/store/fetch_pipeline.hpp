@@ -37,8 +37,8 @@ namespace mailfs {
 ///     size(uid)                 bytes that the message will take in memory; 0 when it is not there
 ///     reads_on(first, last, u)  whether one read call that covers first..last may take u along
 ///     read(span of mail)        fills messages that reads_on() has joined, each with size(uid) bytes at most
-///     is_finished(mail), finish(mail)
-///                               reads what is left of one that takes more, when it is its turn: so memory stays within bounds
+///     is_finished(mail)         whether that was all of it
+///     finish(mail)              reads the rest, when it is its turn, so that the window's memory stays within its bound
 template <class R>
 concept mail_reader = requires(R r, uid_t uid, std::span<mail> run, mail& one) {
     { r.size(uid) } -> std::same_as<std::uint64_t>;
