@@ -165,6 +165,23 @@ std::vector<found_schedule> found_schedules() {
                                                {200149, deed::slow_disk, 1, 2, 3264694043, 48}, {200164, deed::crash, 1, 2, 29, 13},
                                                {200200, deed::power_cut, 1, 2, 2900502129, 6}}),
                      1, 2)},
+        {"whoever became master counted nobody but itself in its first moment, and acknowledged with one copy what was to have four",
+         with_tuning(with_copies(of(100724120, 4, 2002,
+                                    {{826, deed::append, 4, 0, 2, 0}, {845, deed::expunge, 4, 0, 56, 0}, {861, deed::deliver, 4, 0, 6, 0},
+                              {866, deed::conditional, 4, 0, 91, 0}, {869, deed::deliver, 4, 0, 1309067151, 0},
+                              {873, deed::append, 4, 0, 31, 0}, {902, deed::append, 4, 0, 73, 0}, {947, deed::expunge_stored, 4, 0, 81, 0},
+                              {964, deed::append, 4, 0, 74, 0}, {1152, deed::replace_flags, 4, 0, 24, 0},
+                              {1160, deed::expunge_stored, 4, 0, 62, 0}, {1170, deed::expunge_stored, 4, 0, 7, 0},
+                              {1197, deed::conditional, 4, 0, 61, 0}, {1220, deed::expunge, 4, 0, 17, 0},
+                              {1227, deed::replace_flags, 4, 0, 0, 0}, {1239, deed::conditional, 4, 0, 64, 0},
+                              {1369, deed::replace_flags, 4, 0, 56, 0}, {1376, deed::deliver, 4, 0, 18, 0},
+                              {1383, deed::expunge, 4, 0, 52, 0}, {1485, deed::append, 1, 0, 98, 0}, {1504, deed::expunge, 4, 0, 88, 0},
+                              {1507, deed::replace_flags, 4, 0, 36, 0}, {1559, deed::append, 4, 0, 90, 0},
+                              {1576, deed::deliver, 4, 0, 56, 0}, {1578, deed::append, 4, 0, 72, 0}, {1728, deed::expunge, 4, 0, 3, 0},
+                              {1946, deed::replace_flags, 4, 0, 68, 0}, {1986, deed::expunge, 4, 0, 6, 0},
+                              {2001, deed::add_flag, 4, 0, 55, 0}}),
+                                 4, 2),
+                     {2004, 11, 1000, 5000, 3268, 1048576})},
     };
 }
 

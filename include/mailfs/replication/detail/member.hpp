@@ -364,6 +364,7 @@ private:
 
     void check_calls();
     bool has_reached(position at, bool stored) const noexcept;
+    std::size_t awaited(progress_table const& t) const noexcept;
     void tell_level(call& c) const;
     void give_up(call& c);
 
@@ -413,6 +414,7 @@ private:
 
     progress_table below_;                   // of this node, and of those that follow it
     progress_table told_;                    // of all, as the master says
+    std::uint64_t await_until_ = 0;          // so long, members that are not in the tables of this epoch count as live
     bool progress_is_news_ = false;
     bool relay_progress_ = false;
 

@@ -96,6 +96,7 @@ public:
     bool has_more_nodes(progress_table const& other) const noexcept {
         return std::any_of(nodes_.begin(), nodes_.end(), [&](auto const& n) { return !other.nodes_.contains(n.first); });
     }
+    bool has_heard_of(std::uint32_t node) const noexcept { return nodes_.contains(node); }
     bool has_on_disk(std::uint32_t node, position at) const noexcept {
         auto const it = nodes_.find(node);
         return it != nodes_.end() && epoch_ == at.epoch && it->second.on_disk >= at.n;

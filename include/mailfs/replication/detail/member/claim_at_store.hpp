@@ -124,6 +124,7 @@ std::uint64_t member<M>::next_due_ms() const noexcept {
     if (fold_.from != 0 && !fold_.branch) due = std::min(due, fold_.due);
     if (upstream_ != 0 && !caught_up_ && !adopting_) due = std::min(due, asked_at_ + options_.patience_ms);
     if (!calls_.empty()) due = std::min(due, resend_at_);
+    if (!calls_.empty() && await_until_ > now()) due = std::min(due, await_until_);
     if (is_master() && !used_.empty()) due = std::min(due, use_due_);
     if (announced_ != stream().at) due = std::min(due, announced_at_ + options_.patience_ms);
     return due;

@@ -51,7 +51,7 @@ void member<M>::stop(errc why) {
     ring_.clear();
     fold_ = {};
     transfer_ = {};
-    frozen_until_ = claim_due_ = who_due_ = handing_until_ = quiet_due_ = heirs_due_ = asking_until_ = 0;
+    frozen_until_ = claim_due_ = who_due_ = handing_until_ = quiet_due_ = heirs_due_ = asking_until_ = await_until_ = 0;
     disk_fails_ = false;
     used_.clear();
     who_.clear();

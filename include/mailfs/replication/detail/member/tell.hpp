@@ -118,19 +118,31 @@ void member<M>::check_calls() {
 template <replicated_machine M>
 bool member<M>::has_reached(position at, bool stored) const noexcept {
     auto const& t = is_master() ? below_ : told_;
-    auto const live = t.count();
     if (mutated(mutant::acknowledge_before_push)) return true;
     if (rules_.shared) {
+        auto const live = t.count();
         bool const in_memory = !stored && !rules_.strict && live >= options_.copies_in_memory;
         if (in_memory) return t.holders(at, false) >= options_.copies_in_memory;
         return t.holders(at, true) >= 1 || mutated(mutant::acknowledge_before_sync);
     }
+    if (!is_master() && !t.has_heard_of(stream().owner.node)) return false;  // its master has not told who else is there
+    auto const live = t.count() + awaited(t);
     if (stored && !mutated(mutant::acknowledge_before_sync)) {
         auto const wanted = std::min(options_.copies_on_disk, live) - (mutated(mutant::acknowledge_one_too_few) ? 1 : 0);
         return t.holders(at, true) >= (mutated(mutant::sync_of_one_counts_for_all) ? 1 : std::max<std::size_t>(1, wanted));
     }
     if (live >= options_.copies_in_memory) return t.holders(at, false) >= options_.copies_in_memory || mutated(mutant::lagging_counted);
     return t.holders(at, true) >= live;  // too few to be safe in memory: on all disks there are
+}
+
+// An epoch begins with its master alone in the table: the others are there, and will have followed in a moment.
+template <replicated_machine M>
+std::size_t member<M>::awaited(progress_table const& t) const noexcept {
+    if (await_until_ <= now()) return 0;
+    return static_cast<std::size_t>(std::count_if(peers_.begin(), peers_.end(), [&](auto const& n) {
+        auto const& p = n.second;
+        return p.up && p.told && p.told->object == machine_->object() && !t.has_heard_of(n.first);
+    }));
 }
 
 // No more are up than there are: the caller hears how many hold it.
