@@ -182,6 +182,11 @@ std::vector<found_schedule> found_schedules() {
                               {2001, deed::add_flag, 4, 0, 55, 0}}),
                                  4, 2),
                      {2004, 11, 1000, 5000, 3268, 1048576})},
+        {"what a lost master had ordered came back in a fold, and its callers did not hear of it",
+         of(1084, 3, 9222, {{126, deed::crash, 1, 2, 38, 141}, {1075, deed::long_pause, 3, 2, 40, 6299}, {3724, deed::crash, 1, 2, 48, 300},
+                            {6466, deed::crash, 3, 2, 51, 28}, {7466, deed::append, 2, 0, 8, 0}, {7519, deed::cut_one_way, 1, 3, 90, 510},
+                            {7654, deed::crash, 2, 1, 37, 368}, {8748, deed::pause, 1, 3, 94, 317}, {8825, deed::conditional, 2, 0, 46, 0},
+                            {9060, deed::answer_lost, 2, 3, 3482365699, 453}})},
     };
 }
 

@@ -97,7 +97,7 @@ class simulation {
 public:
     static constexpr sim_time ms = 1000;
     static constexpr sim_time settle_max = 2000 * ms;      // R7
-    static constexpr sim_time pending_max = 5000 * ms;     // R15
+    static constexpr sim_time pending_max = 3000 * ms;     // R15
     static constexpr sim_time master_max = 1000 * ms;      // R15
     static constexpr sim_time calm_time = 1000 * ms;       // until all nodes know of each other what there is to know
     static constexpr std::uint64_t clamp_ms = 5000;        // R13

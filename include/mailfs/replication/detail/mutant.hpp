@@ -84,6 +84,7 @@ enum class mutant : std::uint8_t {
     purge_epoch_files,
     // pending calls
     pending_not_proposed_again,
+    own_calls_not_found_in_fold,
     count
 };
 
@@ -147,6 +148,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(mutant::c
     "store_slept_not_looked",
     "purge_epoch_files",
     "pending_not_proposed_again",
+    "own_calls_not_found_in_fold",
 };
 static_assert(!mutant_names.back().empty(), "a mutant without a name");
 

@@ -59,6 +59,7 @@ void member<M>::apply(format::stream_step const& step, bool write) {
         mine->outcome = std::move(outcome);
     }
     if (step.kind == format::record_kind::epoch) begin_progress();
+    if (step.kind == format::record_kind::fold && !mutated(mutant::own_calls_not_found_in_fold)) find_own_in_state();  // a lost master may have ordered some
     heard_ = std::max(heard_, stream().at.epoch);
     if (batch_.empty()) batch_before_ = before, batch_chain_ = chain;
     batch_.push_back(step);
@@ -77,7 +78,7 @@ void member<M>::begin_progress() {
         if (p.told && p.told->at.epoch < stream().at.epoch && !p.follows) p.apart_since = 0;
 }
 
-// What the caller cannot be told by replay, since the state came as a whole.
+// What the caller cannot be told by replay, since the state, or what a fold brought into it, came as a whole.
 template <replicated_machine M>
 void member<M>::find_own_in_state() {
     for (auto& c : calls_.all()) {
