@@ -10,14 +10,14 @@ set -eu
 build="libasio-dev libfmt-dev meson ninja-build pkg-config"
 programs="libcli11-dev libgmime-3.0-dev"  # options of the programs, MIME in the demo server
 peers="libsqlite3-dev liblmdb-dev"        # what the bench measures us against
-engines="liburing-dev"                     # what the optional headers stand on
+engines="liburing-dev libzstd-dev"        # what the optional headers stand on
 compiler="g++"                             # unless CXX names another
 wanted=""
 for purpose; do
     case $purpose in
         build) wanted="$wanted $build" ;;
         tests) wanted="$wanted $build $programs $peers $engines doctest-dev python3 rsync strace" ;;
-        demo) wanted="$wanted $build $programs python3 python3-tqdm" ;;
+        demo) wanted="$wanted $build $programs libzstd-dev python3 python3-tqdm" ;;
         clang) wanted="$wanted clang-16 libclang-rt-16-dev" compiler="" ;;
         *) echo "install_deps.sh: no such purpose: $purpose (there are build, tests, demo, clang)" >&2; exit 2 ;;
     esac

@@ -2,6 +2,7 @@
 // The policies that the command line chooses among, put together.
 #pragma once
 
+#include "../compression.hpp"
 #include "server.hpp"
 
 #include <mailfs/index/index.hpp>
@@ -15,6 +16,7 @@ inline mailfs::store_options store_options_of(options const& o, settings const& 
     out.durability = o.stored ? mailfs::durability::stored : mailfs::durability::none;
     out.log.rotate_size_min = o.rotate_size;
     out.dbox.message_size_max = s.message_size_max;
+    out.dbox.compression = mailfs_examples::compression(o.compress);
     out.grace_ms = static_cast<std::uint64_t>(o.grace * 1000);
     out.log.history_ms = static_cast<std::uint64_t>(o.history * 1000);
     return out;

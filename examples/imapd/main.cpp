@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // imapd: a demo server on mailfs. Mail goes in by LMTP and comes out by IMAP:
 //     imapd --root DIR --any-user PASSWORD          imapd --help tells the rest
+#include "../compression.hpp"
 #include "compositions.hpp"
 #include "users.hpp"
 
@@ -58,6 +59,9 @@ void describe(CLI::App& app, choices& c) {
     app.add_option("--format", c.format, "A file for each message, or many messages in one [multi]")
         ->check(CLI::IsMember({"single", "multi"}))
         ->option_text("single|multi");
+    app.add_option("--compress", c.options.compress, mailfs_examples::knows_zstd ? "New mail is compressed by zstd; 0: it is not [0]" : "This server was built without zstd")
+        ->check(CLI::Range(0, mailfs_examples::knows_zstd ? 19 : 0))
+        ->option_text("LEVEL");
     app.add_option("--durability", c.durability,
                    "What an answer promises: none survives kill -9, stored a power cut [stored]")
         ->check(CLI::IsMember({"none", "stored"}))

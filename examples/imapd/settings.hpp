@@ -35,6 +35,7 @@ struct options {
     double grace = 3600;        ///< seconds
     double history = 0;         ///< seconds
     double read_latency = 0;    ///< milliseconds, in memory
+    int compress = 0;           ///< level of zstd; 0: new mail stays as it is
 };
 
 template <class Store>

@@ -22,6 +22,7 @@ struct cannot_run : std::runtime_error {
 struct data_options {
     std::string data;             ///< the root of the store
     std::string format = "auto";  ///< of mail files: auto, multi, single
+    int compress = 0;             ///< level of zstd for what is written; 0: it stays as it is
 };
 
 struct info_options {

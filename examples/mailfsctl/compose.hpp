@@ -2,6 +2,7 @@
 // The policies put together, behind the interface that the commands use.
 #pragma once
 
+#include "../compression.hpp"
 #include "runner.hpp"
 #include "storage.hpp"
 
@@ -75,7 +76,7 @@ template <class Format>
 class composed_storage final : public storage {
 public:
     using store_type = mailfs::store<mailfs::index<mailfs::lockless_log, mailfs::posix_fs>, Format>;
-    explicit composed_storage(std::string const& root) : store_(mailfs::posix_fs(root), {}) {}
+    composed_storage(std::string const& root, int compress) : store_(mailfs::posix_fs(root), options_of(compress)) {}
 
     std::vector<std::string> accounts() override { return runner_->wait(store_.accounts()); }
     std::unique_ptr<account_access> find_account(std::string const& name) override {
@@ -88,6 +89,11 @@ public:
     }
 
 private:
+    static mailfs::store_options options_of(int compress) {
+        mailfs::store_options o;
+        o.dbox.compression = mailfs_examples::compression(compress);
+        return o;
+    }
     std::shared_ptr<runner> runner_ = std::make_shared<runner>();
     store_type store_;
 };

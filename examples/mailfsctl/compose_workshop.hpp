@@ -2,6 +2,7 @@
 // The policies put together, behind the interface that mends and looks back.
 #pragma once
 
+#include "../compression.hpp"
 #include "runner.hpp"
 #include "workshop.hpp"
 
@@ -111,6 +112,7 @@ private:
     static mailfs::store_options options_of(std::uint64_t grace_ms) {
         mailfs::store_options o;
         o.grace_ms = grace_ms;
+        o.dbox.compression = mailfs_examples::compression(0);
         return o;
     }
     typename store_type::account_type find(std::string const& name) {

@@ -29,7 +29,7 @@
 namespace mailfsctl {
 namespace {
 
-constexpr std::size_t message_size_max = mailfs::dbox_options{}.message_size_max;
+std::size_t const message_size_max = mailfs::dbox_options{}.message_size_max;
 
 /// A folder or a file, and the mailbox that its messages go to.
 struct part {

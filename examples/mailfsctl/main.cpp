@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // mailfsctl: what an operator does to mail that mailfs keeps. mailfsctl --help tells.
+#include "../compression.hpp"
 #include "commands.hpp"
 
 #include <fmt/format.h>
@@ -97,6 +98,9 @@ Examples:
     add_data(c, o.where);
     c.add_option("ACCOUNT", o.account, "Made when it is new")->required()->option_text(" ");
     c.add_option("SOURCE", o.source, "A Maildir, an mbox file, or a directory of those")->required()->option_text(" ");
+    c.add_option("--compress", o.where.compress, mailfs_examples::knows_zstd ? "Mail is compressed by zstd; 0: it is not [0]" : "This program was built without zstd")
+        ->check(CLI::Range(0, mailfs_examples::knows_zstd ? 19 : 0))
+        ->option_text("LEVEL");
     c.add_option("--mailbox", o.mailbox, "Everything goes into this one; of a Maildir without its folders")
         ->option_text("NAME");
     c.add_option("--from", o.kind, "What SOURCE is [auto]")

@@ -17,7 +17,7 @@ std::string format_of(data_options const& where, bool make) {
 }
 
 std::unique_ptr<storage> open_storage(data_options const& where, bool make) {
-    return format_of(where, make) == "single" ? open_single(where.data) : open_multi(where.data);
+    return format_of(where, make) == "single" ? open_single(where.data, where.compress) : open_multi(where.data, where.compress);
 }
 std::unique_ptr<workshop> open_workshop(data_options const& where, std::uint64_t grace_ms) {
     return format_of(where, false) == "single" ? open_workshop_single(where.data, grace_ms) : open_workshop_multi(where.data, grace_ms);

@@ -97,7 +97,7 @@ cannot_run no_such_account(std::string const& name);
 std::unique_ptr<account_access> account_of(storage& all, std::string const& name);
 
 // One for each format of mail files, each compiled in a file of its own.
-std::unique_ptr<storage> open_multi(std::string const& root);
-std::unique_ptr<storage> open_single(std::string const& root);
+std::unique_ptr<storage> open_multi(std::string const& root, int compress);
+std::unique_ptr<storage> open_single(std::string const& root, int compress);
 
 }  // namespace mailfsctl

@@ -27,7 +27,9 @@ void dump_mark(mailfs::bytes_view file, dump_writer& out) {
         dump_entry e("marked");
         e.text("mail_file", fmt::format("{:016x}", std::uint64_t{entry.number}))
             .number("size", std::uint64_t{entry.size}, counted(entry.size, "byte"));
-        out.entry(at, e.number("live", std::uint64_t{entry.live}, fmt::format("{} in use", counted(entry.live, "byte"))));
+        e.number("live", std::uint64_t{entry.live}, fmt::format("{} in use", counted(entry.live, "byte")));
+        if (entry.whole != 0) e.number("whole", std::uint64_t{entry.whole}, fmt::format("{} if nothing were compressed", counted(entry.whole, "byte")));
+        out.entry(at, e);
     }
     for (std::uint32_t n = 0; n < h.mailbox_count && at + sizeof(mailfs::guid) <= file.size();
          ++n, at += sizeof(mailfs::guid)) {

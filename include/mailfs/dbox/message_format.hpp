@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mailfs/config.hpp>
+#include <mailfs/dbox/body_compression.hpp>
 #include <mailfs/fs/filesystem.hpp>
 #include <mailfs/host/host.hpp>
 #include <mailfs/types/bytes.hpp>
@@ -15,6 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,6 +31,7 @@ struct mail_to_write {
     bytes_view bytes;           ///< as received, of any content
     guid mailbox{};             ///< where it is delivered to: a hint for rebuilding a lost index. 0: not told
     std::uint64_t written_ms = 0;  ///< when it was first written, for one that moves to another file; 0: now
+    std::optional<bool> compress{};  ///< whatever dbox_options::compression says of new mail: for one that moves. It must be there where it is true
 };
 
 /// One of several messages that are read together.
@@ -65,6 +69,7 @@ struct stored_mail {
     std::uint64_t written_ms;   ///< by the clock of the host that wrote it; 0: not told
     guid mailbox;               ///< where it was delivered to first; 0: not told
     bool sound;                 ///< read(id, where) yields it; else its header alone is sound
+    bool compressed = false;
     friend bool operator==(stored_mail const&, stored_mail const&) = default;
 };
 
@@ -83,6 +88,8 @@ struct dbox_options {
     std::uint64_t idle_ms_max = 1'800'000;                      ///< a multi_dbox file that got nothing for so long gets no more: who
                                                                 ///< purges may take it for one that nobody writes to
     std::size_t open_files_max = 16;                            ///< files that multi_dbox keeps open for reading
+    std::shared_ptr<body_compression const> compression{};      ///< see dbox/zstd.hpp; null: bodies stay as they are, and those that
+                                                                ///< were compressed cannot be read: errc::not_supported
 };
 
 /// No size hint: a first read takes dbox_read_ahead_default bytes.

@@ -60,7 +60,7 @@ public:
         detail::message_place const place{path, at.offset, id};
         auto const opened = co_await open(place, at);
         auto begun = co_await begin(opened, place, detail::read_ahead(size_hint));
-        co_return co_await detail::read_body(*opened->file, std::move(begun), place);
+        co_return co_await detail::read_body(*opened->file, std::move(begun), place, options_.compression.get());
     }
 
     /// See run_format. Runs are of one file, read_run_size_max bytes at most, and may leap over gaps of read_gap_max.
@@ -84,12 +84,16 @@ public:
         } catch (error const&) {  // each message tells by itself what is wrong
         }
         std::vector<mail_bytes> found(run.size());
+        std::vector<std::size_t> missed;
         for (std::size_t i = 0; i < run.size(); ++i) {
-            if (auto body = buffer.find(run[i], got, nonce))
-                found[i].bytes = *std::move(body);
-            else
-                co_await read_one(run[i], found[i]);
+            try {
+                if (auto body = buffer.find(run[i], got, nonce, path, options_.compression.get())) found[i].bytes = *std::move(body);
+                else missed.push_back(i);
+            } catch (error const&) {
+                found[i].failure = std::current_exception();
+            }
         }
+        for (auto const i : missed) co_await read_one(run[i], found[i]);
         co_return found;
     }
 
@@ -99,8 +103,8 @@ public:
         auto const path = detail::multi_dbox_path(directory_, at.file);
         detail::message_place const place{path, at.offset, id};
         auto const opened = co_await open(place, at);
-        auto begun = co_await begin(opened, place, detail::read_ahead(begin_at, size));
-        co_return co_await detail::read_range(*opened->file, std::move(begun), place, begin_at, size);
+        auto begun = co_await begin(opened, place, detail::read_ahead(begin_at, size, options_.compression.get()));
+        co_return co_await detail::read_range(*opened->file, std::move(begun), place, begin_at, size, options_.compression.get());
     }
 
     /// See message_format. Reads the header alone.
@@ -110,7 +114,7 @@ public:
         auto const opened = co_await open(place, at);
         auto const begun = co_await begin(opened, place, 0);
         auto const& h = begun.header;
-        co_return stored_mail{id, at, dbox_extent(h.stored_size), h.size, h.received_ms, h.written_ms, guid{h.mailbox}, true};
+        co_return stored_mail{id, at, dbox_extent(h.stored_size), h.size, h.received_ms, h.written_ms, guid{h.mailbox}, true, detail::is_packed(h)};
     }
 
     /// See message_format. One list.
@@ -125,7 +129,7 @@ public:
     /// See message_format.
     asio::awaitable<mail_file_contents> scan(mail_file file) {
         auto const bytes = co_await detail::read_whole(fs_, file.path, detail::scan_size_max(options_));
-        co_return detail::contents_of(bytes, file.path, [&](auto& mails, stored_mail mail) {
+        co_return detail::contents_of(bytes, file.path, options_.compression.get(), [&](auto& mails, stored_mail mail) {
             mail.where.file = file.number;
             mails.push_back(mail);
         });

@@ -60,7 +60,7 @@ public:
         detail::message_place const place{path, at.offset, id};
         auto file = co_await open(place, at);
         auto begun = co_await begin(file, place, detail::read_ahead(size_hint));
-        co_return co_await detail::read_body(file, std::move(begun), place);
+        co_return co_await detail::read_body(file, std::move(begun), place, options_.compression.get());
     }
 
     /// See message_format.
@@ -69,8 +69,8 @@ public:
         auto const path = path_of(id);
         detail::message_place const place{path, at.offset, id};
         auto file = co_await open(place, at);
-        auto begun = co_await begin(file, place, detail::read_ahead(begin_at, size));
-        co_return co_await detail::read_range(file, std::move(begun), place, begin_at, size);
+        auto begun = co_await begin(file, place, detail::read_ahead(begin_at, size, options_.compression.get()));
+        co_return co_await detail::read_range(file, std::move(begun), place, begin_at, size, options_.compression.get());
     }
 
     /// See message_format. Reads the header alone.
@@ -80,7 +80,7 @@ public:
         auto file = co_await open(place, at);
         auto const begun = co_await begin(file, place, 0);
         auto const& h = begun.header;
-        co_return stored_mail{id, at, dbox_extent(h.stored_size), h.size, h.received_ms, h.written_ms, guid{h.mailbox}, true};
+        co_return stored_mail{id, at, dbox_extent(h.stored_size), h.size, h.received_ms, h.written_ms, guid{h.mailbox}, true, detail::is_packed(h)};
     }
 
     /// See message_format. A list for each of up to 256 directories; others of the executor go on in between.
@@ -102,7 +102,7 @@ public:
     /// See message_format. A message that is not the one that the file's name tells is not sound: nothing reads it here.
     asio::awaitable<mail_file_contents> scan(mail_file file) {
         auto const bytes = co_await detail::read_whole(fs_, file.path, detail::scan_size_max(options_));
-        co_return detail::contents_of(bytes, file.path, [&](auto& mails, stored_mail mail) {
+        co_return detail::contents_of(bytes, file.path, options_.compression.get(), [&](auto& mails, stored_mail mail) {
             mail.sound = mail.sound && mail.where.offset == sizeof(dbox_file_header) && file.path.ends_with(mail.id.hex());
             mails.push_back(mail);
         });
@@ -137,13 +137,14 @@ private:
         auto const path = path_of(mail.id);
         auto const nonce = detail::new_nonce(host_);
         auto const now_ms = host_.now_ms();
+        auto const packed = detail::packed(mail, options_);
         std::vector<std::byte> bytes;
-        bytes.reserve(sizeof(dbox_file_header) + dbox_extent(mail.bytes.size()));
-        detail::put(bytes, as_bytes(make_dbox_file_header(0, nonce, now_ms)));
+        bytes.reserve(sizeof(dbox_file_header) + dbox_extent(packed.body.stored.size()));
+        detail::put(bytes, as_bytes(make_dbox_file_header(0, nonce, now_ms, detail::features_of(options_))));
         auto const header = make_dbox_message_header(nonce, mail.id, mail.received_ms, mail.mailbox,
-                                                    detail::written_ms(mail, now_ms), mail.bytes);
+                                                    detail::written_ms(mail, now_ms), packed.body);
         detail::put(bytes, as_bytes(header));
-        detail::put(bytes, mail.bytes);
+        detail::put(bytes, packed.body.stored);
         detail::put_trailer(bytes, header);
         bool const made = co_await fs_.create(path, bytes, d);
         if (!made) co_await adopt(mail, path, d);
@@ -154,7 +155,7 @@ private:
         detail::message_place const place{path, sizeof(dbox_file_header), mail.id};
         auto file = co_await open(place, {0, sizeof(dbox_file_header)});
         auto begun = co_await begin(file, place, detail::read_ahead(mail.bytes.size()));
-        auto const there = co_await detail::read_body(file, std::move(begun), place);
+        auto const there = co_await detail::read_body(file, std::move(begun), place, options_.compression.get());
         if (!std::equal(there.begin(), there.end(), mail.bytes.begin(), mail.bytes.end()))
             throw error(errc::exists, path, "another message of this guid is there already");
         if (d == durability::stored) co_await file.sync();

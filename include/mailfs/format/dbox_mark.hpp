@@ -23,11 +23,12 @@ inline constexpr std::uint16_t dbox_mark_major = 1;
 inline constexpr std::size_t dbox_mark_files_max = std::size_t{1} << 20;  ///< what is found beyond that waits for a later mark
 inline constexpr std::size_t dbox_mark_mailboxes_max = std::size_t{1} << 16;
 
-/// A mail file of which something can be given back.
+/// A mail file of which something can be given back, or whose mail is compressed.
 struct marked_file {
     std::uint64_t number = 0;  ///< mail_file::number
     std::uint64_t size = 0;    ///< bytes, when it was looked at
-    std::uint64_t live = 0;    ///< of those: bytes of messages that a mailbox refers to; 0: the file can go
+    std::uint64_t live = 0;    ///< of those: bytes of messages that a mailbox refers to, about so many where it is compressed; 0: the file can go
+    std::uint64_t whole = 0;   ///< bytes that all its messages would take if none were compressed; 0: not known
     friend bool operator==(marked_file const&, marked_file const&) = default;
 };
 
@@ -55,9 +56,9 @@ static_assert(sizeof(dbox_mark_header) == 64);
 static_assert(std::has_unique_object_representations_v<dbox_mark_header>);
 
 struct dbox_mark_entry {
-    le64 number, size, live;
+    le64 number, size, live, whole;
 };
-static_assert(sizeof(dbox_mark_entry) == 24);
+static_assert(sizeof(dbox_mark_entry) == 32);
 
 namespace detail {
 inline constexpr std::array<unsigned char, 8> dbox_mark_magic{0x89, 'm', 'm', 'a', 'r', 'k', 0x0d, 0x0a};
@@ -79,7 +80,7 @@ inline std::vector<std::byte> encode(dbox_mark const& mark) {
     bytes.reserve(sizeof h + mark.files.size() * sizeof(dbox_mark_entry) + mark.mailboxes.size() * sizeof(guid));
     auto const put = [&](bytes_view more) { bytes.insert(bytes.end(), more.begin(), more.end()); };
     put(detail::object_bytes(h));
-    for (auto const& f : mark.files) put(detail::object_bytes(dbox_mark_entry{f.number, f.size, f.live}));
+    for (auto const& f : mark.files) put(detail::object_bytes(dbox_mark_entry{f.number, f.size, f.live, f.whole}));
     for (auto const& id : mark.mailboxes) put(detail::object_bytes(id.octets));
     h.checksum = detail::dbox_mark_checksum(bytes);
     auto const sealed = detail::object_bytes(h);
@@ -100,7 +101,7 @@ inline std::optional<dbox_fault> decode(bytes_view bytes, dbox_mark& into) {
     auto rest = bytes.subspan(sizeof h);
     for (auto n = std::uint32_t{h.file_count}; n > 0; --n, rest = rest.subspan(sizeof(dbox_mark_entry))) {
         auto const e = detail::object_at<dbox_mark_entry>(rest);
-        into.files.push_back({e.number, e.size, e.live});
+        into.files.push_back({e.number, e.size, e.live, e.whole});
     }
     for (; !rest.empty(); rest = rest.subspan(sizeof(guid)))
         into.mailboxes.push_back(guid{detail::object_at<std::array<unsigned char, 16>>(rest)});

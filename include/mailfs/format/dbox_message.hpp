@@ -31,7 +31,8 @@ struct dbox_fault {
 
 inline constexpr std::uint16_t dbox_major = 1;
 inline constexpr std::uint16_t dbox_minor = 0;
-inline constexpr std::uint32_t dbox_known_features = 0;  ///< of the mask `required`; bit 0 is kept for zstd
+inline constexpr std::uint32_t dbox_feature_compression = 1;  ///< of the mask `required`: bodies may be compressed
+inline constexpr std::uint32_t dbox_known_features = dbox_feature_compression;
 inline constexpr std::uint64_t dbox_stored_size_max = std::uint64_t{1} << 40;
 inline constexpr std::size_t dbox_alignment = 8;         ///< of messages and trailers, from the start of the file
 
@@ -135,12 +136,13 @@ inline std::uint32_t dbox_body_checksum(dbox_message_header const& header, bytes
     return crc32c(stored_body, crc32c(detail::object_bytes(header.id), detail::dbox_seed(header.sync)));
 }
 
-inline dbox_file_header make_dbox_file_header(std::uint64_t file_id, std::uint64_t nonce,
-                                              std::uint64_t created_ms) noexcept {
+inline dbox_file_header make_dbox_file_header(std::uint64_t file_id, std::uint64_t nonce, std::uint64_t created_ms,
+                                              std::uint32_t required = 0) noexcept {
     dbox_file_header header{};
     header.magic = detail::dbox_file_magic;
     header.major = dbox_major;
     header.minor = dbox_minor;
+    header.required = required;
     header.file_id = file_id;
     header.nonce = nonce;
     header.created_ms = created_ms;
@@ -148,23 +150,36 @@ inline dbox_file_header make_dbox_file_header(std::uint64_t file_id, std::uint64
     return header;
 }
 
-/// The header of an uncompressed message. Reads the whole body, for its checksum.
+/// A body as it stands in a file.
+struct dbox_body {
+    bytes_view stored;
+    std::uint64_t size;  ///< of the message
+    dbox_compression compression = dbox_compression::none;
+};
+
+/// Reads the whole body, for its checksum.
 inline dbox_message_header make_dbox_message_header(std::uint64_t nonce, guid const& id, std::uint64_t received_ms,
                                                     guid const& mailbox, std::uint64_t written_ms,
-                                                    bytes_view body) noexcept {
+                                                    dbox_body const& body) noexcept {
     dbox_message_header header{};
     header.sync = nonce;
     header.magic = detail::dbox_message_magic;
     header.kind = static_cast<unsigned char>(dbox_kind::message);
+    header.compression = static_cast<unsigned char>(body.compression);
     header.id = id.octets;
-    header.stored_size = body.size();
-    header.size = body.size();
+    header.stored_size = body.stored.size();
+    header.size = body.size;
     header.received_ms = received_ms;
     header.mailbox = mailbox.octets;
     header.written_ms = written_ms;
-    header.body_checksum = dbox_body_checksum(header, body);
+    header.body_checksum = dbox_body_checksum(header, body.stored);
     header.checksum = detail::own_checksum(header, detail::dbox_seed(header.sync));
     return header;
+}
+/// The same, of a message that is not compressed.
+inline dbox_message_header make_dbox_message_header(std::uint64_t nonce, guid const& id, std::uint64_t received_ms,
+                                                    guid const& mailbox, std::uint64_t written_ms, bytes_view body) noexcept {
+    return make_dbox_message_header(nonce, id, received_ms, mailbox, written_ms, dbox_body{body, body.size()});
 }
 
 inline dbox_trailer make_dbox_trailer(dbox_message_header const& header) noexcept {
@@ -215,9 +230,11 @@ inline std::optional<dbox_fault> check_is_message(dbox_message_header const& hea
     if (header.id != id.octets) return dbox_fault{errc::corrupt, "another message stands here"};
     if (header.kind != static_cast<unsigned char>(dbox_kind::message))
         return dbox_fault{errc::newer_version, "a record of a kind unknown here"};
-    if (header.compression != static_cast<unsigned char>(dbox_compression::none))
+    if (header.compression > static_cast<unsigned char>(dbox_compression::zstd))
         return dbox_fault{errc::newer_version, "the body is compressed in a way unknown here"};
-    if (header.size != header.stored_size) return dbox_fault{errc::corrupt, "the message's sizes contradict each other"};
+    bool const plain = header.compression == static_cast<unsigned char>(dbox_compression::none);
+    if (plain ? header.size != header.stored_size : header.size <= header.stored_size || header.size > dbox_stored_size_max)
+        return dbox_fault{errc::corrupt, "the message's sizes contradict each other"};
     return std::nullopt;
 }
 

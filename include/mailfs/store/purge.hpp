@@ -38,7 +38,7 @@ struct purge_options {
 struct purge_budget {
     std::size_t mailboxes = 16;
     std::size_t files = 256;                           ///< looked at or removed
-    std::uint64_t bytes = std::uint64_t{4} << 20;      ///< of messages moved
+    std::uint64_t bytes = std::uint64_t{4} << 20;      ///< of messages moved, and of files scanned for how far they are compressed
 };
 
 /// In the order of a round.
@@ -93,7 +93,7 @@ public:
     asio::awaitable<purge_report> step(purge_budget budget = {}) {
         report_ = {};
         budget_ = budget;
-        passed_ = 0;
+        passed_ = scanned_ = 0;
         std::exception_ptr failure;
         try {
             co_await go_on();
@@ -120,7 +120,7 @@ private:
 
     bool has_budget() const noexcept {
         auto const files = report_.files_seen + report_.files_removed + passed_ / passed_per_file;
-        return report_.mailboxes_read < budget_.mailboxes && files < budget_.files && report_.bytes_moved < budget_.bytes;
+        return report_.mailboxes_read < budget_.mailboxes && files < budget_.files && report_.bytes_moved + scanned_ < budget_.bytes;
     }
 
     asio::awaitable<void> go_on() {
@@ -188,9 +188,17 @@ private:
         ++report_.files_seen;
         auto const size = co_await size_of(file);
         if (!size) co_return;
-        marked_file const found{file.number, *size, places.bytes_in(file.number)};
-        if (in_use && !is_worth_moving(found)) co_return;
+        marked_file found{file.number, *size, places.bytes_in(file.number), 0};
         auto const* const before = find(found);
+        if (in_use && compresses()) {
+            if (before != nullptr) found.whole = before->whole;
+            if (before != nullptr && found.whole == 0) found.whole = co_await bytes_if_none_were_compressed(file);
+            if (found.whole != 0) found.live = share_of(found);
+        }
+        if (in_use && !is_worth_moving(found)) {
+            if (compresses()) note(found);
+            co_return;
+        }
         if (before != nullptr && in_use) rewritten_.push_back({file, found.live});
         if (before != nullptr && !in_use && before->live == 0 && !has_moved_) condemned_.push_back({file, *size});
         else note(found);
@@ -203,6 +211,25 @@ private:
         if (!opened) co_return std::nullopt;
         auto const size = co_await opened->size();
         co_return size;
+    }
+    // Rows tell how long messages are, not how much room they take in a file.
+    bool compresses() const noexcept { return core_->services->options.dbox.compression != nullptr; }
+    // Of a file that nobody appends to any more: once, for marks keep it.
+    asio::awaitable<std::uint64_t> bytes_if_none_were_compressed(mail_file file) {
+        std::uint64_t sum = 1;
+        try {
+            auto const found = co_await core_->mails.scan(file);
+            scanned_ += found.size;
+            for (auto const& m : found.mails) sum += dbox_extent(m.size);
+        } catch (error const& e) {
+            if (e.code() != errc::not_found) throw;  // another purger was faster
+        }
+        co_return sum;
+    }
+    // The bytes in use, if all messages of the file were compressed by the same ratio.
+    static std::uint64_t share_of(marked_file const& f) noexcept {
+        auto const share = static_cast<double>(f.live) / static_cast<double>(f.whole);
+        return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(static_cast<double>(f.size) * std::min(share, 1.0)));
     }
     bool is_worth_moving(marked_file const& f) const noexcept {
         auto const all = f.size - std::min<std::uint64_t>(f.size, sizeof(dbox_file_header));
@@ -254,7 +281,7 @@ private:
             ++report_.files_stuck;
             if (!report_.failure) report_.failure = std::current_exception();
         }
-        note({dead.file.number, dead.size, 0});
+        note({dead.file.number, dead.size, 0, 0});
     }
     asio::awaitable<void> sweep_mailboxes() {
         if (!before_) co_return;
@@ -353,7 +380,8 @@ private:
     std::vector<chosen> condemned_, rewritten_;
     std::size_t at_ = 0;  // of what the phase goes through
     bool has_moved_ = false;
-    std::uint64_t passed_ = 0;  // files that were passed by in this step without a look
+    std::uint64_t passed_ = 0;   // files that were passed by in this step without a look
+    std::uint64_t scanned_ = 0;  // bytes in this step
 };
 
 }  // namespace mailfs

@@ -75,7 +75,7 @@ public:
     asio::awaitable<purge_moved> move_some() {
         purge_moved out;
         auto const [first, last] = co_await take_bodies(out);
-        for (auto const& b : bodies_) out.bytes += dbox_extent(b.bytes.size());
+        for (auto const& b : bodies_) out.bytes += b.extent;
         out.mails = bodies_.size();
         auto const refer = std::span(wanted_).subspan(first, last - first);
         bool in_time = bodies_.empty();
@@ -100,6 +100,8 @@ private:
         std::uint64_t received_ms;
         std::uint64_t written_ms;
         guid mailbox;
+        bool compressed;
+        std::uint64_t extent;
         std::vector<std::byte> bytes;
     };
 
@@ -131,7 +133,7 @@ private:
             if (about.id != r.id) co_return std::nullopt;
             auto bytes = co_await to_->read(r.id, r.where, r.size);
             auto const written_ms = about.written_ms == 0 ? about.received_ms : about.written_ms;
-            co_return body{r.id, r.where, about.received_ms, written_ms, about.mailbox, std::move(bytes)};
+            co_return body{r.id, r.where, about.received_ms, written_ms, about.mailbox, about.compressed, about.extent, std::move(bytes)};
         } catch (error const& e) {
             if (e.code() != errc::corrupt && e.code() != errc::body_missing && e.code() != errc::not_found) throw;
         }
@@ -175,7 +177,7 @@ private:
             }
         auto const begun_ms = core_->services->host.now_ms();
         std::vector<mail_to_write> mails;
-        for (auto const& b : bodies_) mails.push_back({b.id, b.received_ms, b.bytes, b.mailbox, b.written_ms});
+        for (auto const& b : bodies_) mails.push_back({b.id, b.received_ms, b.bytes, b.mailbox, b.written_ms, b.compressed});
         auto const places = co_await to_->write(mails, durability::stored);
         std::map<guid, format::mailbox_transaction> news;  // for each mailbox
         for (auto const& r : refer)

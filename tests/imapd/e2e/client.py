@@ -47,6 +47,11 @@ class Server:
         with open(PROGRAM, "rb") as program:
             return b"__asan_init" in program.read()
 
+    @staticmethod
+    def knows_zstd():
+        told = subprocess.run([PROGRAM, "--help"], capture_output=True, timeout=SECONDS).stdout
+        return b"compressed by zstd" in told
+
     def log(self):
         self.errors.seek(0)
         return self.errors.read().decode(errors="replace")

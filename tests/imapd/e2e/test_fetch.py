@@ -30,7 +30,8 @@ def envelope(imap, items):
 class FetchParts(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.servers = [Server("--fs", "memory", "--threads", "1", "--format", form) for form in ("multi", "single")]
+        compress = ([], ["--compress", "3"]) if Server.knows_zstd() else ([],)
+        cls.servers = [Server("--fs", "memory", "--threads", "1", "--format", form, *more) for form in ("multi", "single") for more in compress]
         for server in cls.servers:
             with server.imap() as imap:
                 for body in BODIES:

@@ -5,7 +5,7 @@ import os
 import pathlib
 import time
 
-from program import Case, client_server, contents, ctl, json_lines, numbered
+from program import Case, client_server, contents, ctl, json_lines, maildir, numbered, put
 
 
 class Repair(Case):
@@ -105,4 +105,40 @@ class Repair(Case):
         self.assertIn("all sound", ctl("verify", self.store))
 
 
-__all__ = ["Repair"]
+
+class Compressed(Case):
+    def setUp(self):
+        super().setUp()
+        if "compressed by zstd" not in ctl("import", "--help"):
+            self.skipTest("built without zstd")
+        mail = maildir(self.folder / "mail")
+        for n in range(40):
+            put(mail / "cur", f"{1_700_000_000 + n}.m{n}.host:2,", numbered(n, b"words that come again\r\n" * 200), 1_700_000_000 + n)
+        ctl("import", self.store, "alice", mail, "--compress", "3")
+        self.before = contents(self.store, "alice")
+
+    def size(self):
+        return sum(file.stat().st_size for file in (self.store / "alice/mail").iterdir())
+
+    def test_it_is_read_checked_and_rebuilt_like_any_other(self):
+        self.assertEqual(len(self.before), 40)
+        self.assertLess(self.size(), 40 * 1000)
+        self.assertIn("all sound", ctl("verify", self.store))
+        for file in (self.store / "alice/box").glob("*/log.*"):
+            file.unlink()
+        ctl("rebuild", self.store, "alice", "--settle", "0")
+        self.assertEqual({key[:2] for key in contents(self.store, "alice")}, {key[:2] for key in self.before})
+
+    def test_what_a_purge_moves_stays_compressed(self):
+        before = self.size()
+        with client_server(self.store) as server, server.selected() as c:
+            c.ok("STORE 1:30 +FLAGS (\\Deleted)")
+            c.ok("EXPUNGE")
+        ctl("purge", self.store, "alice", "--grace", "0")
+        ctl("purge", self.store, "alice", "--grace", "0")
+        self.assertEqual(self.messages(), 10)
+        self.assertLess(self.size(), before / 2)
+        self.assertIn("all sound", ctl("verify", self.store))
+
+
+__all__ = ["Compressed", "Repair"]

@@ -154,9 +154,10 @@ TEST_CASE("dbox_message: a file of a newer minor version is read, of a newer maj
     };
     CHECK(refuse([](auto&) {}) == errc{});
     CHECK(refuse([](auto& h) { h.minor = 9; }) == errc{});
+    CHECK(refuse([](auto& h) { h.required = dbox_feature_compression; }) == errc{});
     CHECK(refuse([](auto& h) { h.optional = ~0U; }) == errc{});
     CHECK(refuse([](auto& h) { h.major = 2; }) == errc::newer_version);
-    CHECK(refuse([](auto& h) { h.required = 1; }) == errc::newer_version);
+    CHECK(refuse([](auto& h) { h.required = 2; }) == errc::newer_version);
     CHECK(refuse([](auto& h) { h.major = 0; }) == errc::corrupt);
     CHECK(refuse([](auto& h) { h.nonce = 0; }) == errc::corrupt);
     CHECK(refuse([](auto& h) { h.nonce = ~std::uint64_t{0}; }) == errc::corrupt);
@@ -241,7 +242,7 @@ TEST_CASE("dbox_scanner: nested headers that each claim the rest of the file cos
     dbox_bytes file;
     auto const room = std::size_t{8} << 20;
     for (std::size_t at = 0; at + sizeof(dbox_message_header) < room; at += sizeof(dbox_message_header)) {
-        dbox_message_header header = make_dbox_message_header(nonce, numbered(at), 1, {}, 2, {});
+        dbox_message_header header = make_dbox_message_header(nonce, numbered(at), 1, {}, 2, bytes_view{});
         header.stored_size = room - at - sizeof header;
         header.checksum = detail::own_checksum(header, detail::dbox_seed(header.sync));
         file.put(as_bytes(header));

@@ -49,7 +49,7 @@ public:
     asio::awaitable<std::vector<mail_location>> write(std::span<mail_to_write const> mails, durability d) {
         for (auto const& mail : mails) check_size(mail, options_, directory_);
         if (mails.empty()) co_return std::vector<mail_location>{};
-        auto const mine = std::make_shared<request>(mails, d);
+        auto const mine = std::make_shared<request>(mails, d, options_);
         co_await append(mine);
         if (mine->failure) std::rethrow_exception(mine->failure);
         if (d == durability::stored) co_await sync(mine->file, mine->end);
@@ -76,10 +76,12 @@ private:
     };
 
     struct request {
-        request(std::span<mail_to_write const> m, durability how) : mails(m), d(how) {
-            for (auto const& mail : mails) extent += dbox_extent(mail.bytes.size());
+        request(std::span<mail_to_write const> m, durability how, dbox_options const& options) : mails(m), d(how) {
+            bodies.reserve(mails.size());
+            for (auto const& mail : mails) extent += dbox_extent(bodies.emplace_back(packed(mail, options)).body.stored.size());
         }
         std::span<mail_to_write const> mails;
+        std::vector<packed_body> bodies{};  ///< of each of them
         durability d;
         std::uint64_t extent = 0;
         std::vector<mail_location> locations{};
@@ -143,17 +145,18 @@ private:
         auto const now_ms = host_.now_ms();
         for (auto const& each : together) {
             each->locations.clear();  // of a leader that was given up
-            for (auto const& mail : each->mails) {
-                auto const header =
-                    make_dbox_message_header(file.nonce, mail.id, mail.received_ms, mail.mailbox, written_ms(mail, now_ms), mail.bytes);
+            for (std::size_t i = 0; i < each->mails.size(); ++i) {
+                auto const& mail = each->mails[i];
+                auto const& body = each->bodies[i].body;
+                auto const header = make_dbox_message_header(file.nonce, mail.id, mail.received_ms, mail.mailbox, written_ms(mail, now_ms), body);
                 each->locations.push_back({file.id, file.end + bytes.size()});
                 put(bytes, as_bytes(header));
-                if (dbox_extent(mail.bytes.size()) > piece_max()) {  // not worth a copy
+                if (dbox_extent(body.stored.size()) > piece_max()) {  // not worth a copy
                     co_await append_pieces(file, bytes);
                     bytes.clear();
-                    co_await append_pieces(file, mail.bytes);
+                    co_await append_pieces(file, body.stored);
                 } else {
-                    put(bytes, mail.bytes);
+                    put(bytes, body.stored);
                 }
                 put_trailer(bytes, header);
                 if (bytes.size() > piece_max()) {
@@ -194,7 +197,7 @@ private:
             auto const now_ms = host_.now_ms();
             auto const id = now_ms << 16 | (host_.random() & 0xffff);
             auto const path = multi_dbox_path(directory_, id);
-            auto const header = make_dbox_file_header(id, nonce, now_ms);
+            auto const header = make_dbox_file_header(id, nonce, now_ms, features_of(options_));
             bool const made = co_await fs_.create(path, as_bytes(header), d);
             if (!made) continue;
             auto file = co_await fs_.open(path);

@@ -2,6 +2,7 @@
 // Reads one message out of an open dbox file and lets nothing through that is not that message.
 #pragma once
 
+#include <mailfs/dbox/detail/unpack_message.hpp>
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/format/dbox_message.hpp>
 
@@ -13,13 +14,6 @@
 #include <vector>
 
 namespace mailfs::detail {
-
-/// What is wanted, and where it should be. `path` is what errors name; it outlives the read.
-struct message_place {
-    std::string const& path;
-    std::uint64_t offset;  ///< of the message's header
-    guid id;
-};
 
 /// Where a message can begin; any other offset comes from a damaged index.
 constexpr bool is_message_offset(std::uint64_t offset) noexcept {
@@ -70,11 +64,11 @@ inline begun_message begin_message(std::vector<std::byte> bytes, std::optional<s
     return begun;
 }
 
-/// Bytes [begin, begin + size) of the body, of which the head may hold some. Nothing is allocated for bytes that the
-/// file does not have.
+/// Bytes [begin, begin + size) of the body as it is stored, of which the head may hold some. Nothing is allocated for bytes
+/// that the file does not have.
 template <append_file File>
-asio::awaitable<std::vector<std::byte>> read_range(File& file, begun_message begun, message_place const& place,
-                                                   std::uint64_t begin, std::uint64_t size) {
+asio::awaitable<std::vector<std::byte>> read_stored(File& file, begun_message begun, message_place const& place,
+                                                    std::uint64_t begin, std::uint64_t size) {
     begin = std::min<std::uint64_t>(begin, begun.header.stored_size);
     size = std::min<std::uint64_t>(size, begun.header.stored_size - begin);
     auto& head = begun.head;
@@ -100,20 +94,42 @@ inline void check_body(dbox_message_header const& header, bytes_view body, messa
 
 /// The whole body, its checksum verified.
 template <append_file File>
-asio::awaitable<std::vector<std::byte>> read_body(File& file, begun_message begun, message_place const& place) {
+asio::awaitable<std::vector<std::byte>> read_body(File& file, begun_message begun, message_place const& place, body_compression const* how) {
     auto const header = begun.header;
-    auto body = co_await read_range(file, std::move(begun), place, 0, header.stored_size);
-    check_body(header, body, place);
-    co_return body;
+    auto stored = co_await read_stored(file, std::move(begun), place, 0, header.stored_size);
+    check_body(header, stored, place);
+    if (!is_packed(header)) co_return stored;
+    co_return unpacked(header, stored, place, how);
+}
+
+/// Bytes [begin, begin + size) of the message. Of one that is compressed all before them is read, too, a piece at a time.
+template <append_file File>
+asio::awaitable<std::vector<std::byte>> read_range(File& file, begun_message begun, message_place const& place,
+                                                   std::uint64_t begin, std::uint64_t size, body_compression const* how) {
+    if (!is_packed(begun.header)) co_return co_await read_stored(file, std::move(begun), place, begin, size);
+    auto const header = begun.header;
+    begin = std::min<std::uint64_t>(begin, header.size);
+    unpacked_range range(header, place, begin, std::min<std::uint64_t>(size, header.size - begin), how);
+    auto had = begun.head.size();
+    range.take(begun.head);
+    while (!range.is_whole()) {
+        auto const more = std::min<std::uint64_t>(header.stored_size - had, unpack_piece_size);
+        auto const piece = co_await read_up_to(file, place.offset + sizeof header + had, more);
+        if (piece.size() < more) throw error(errc::body_missing, place.path, place.offset, "the file ends within the message");
+        if (piece.empty()) range.fail();
+        had += piece.size();
+        range.take(piece);
+    }
+    co_return range.bytes();
 }
 
 /// Bytes of body to read along with a header.
 inline std::uint64_t read_ahead(std::uint64_t hint) noexcept {
     return std::min(hint == size_unknown ? dbox_read_ahead_default : hint, dbox_read_ahead_max);
 }
-/// The same for a part; a part that begins far in is read by a call of its own.
-inline std::uint64_t read_ahead(std::uint64_t begin, std::uint64_t size) noexcept {
-    return begin <= dbox_read_ahead_max && size <= dbox_read_ahead_max - begin ? begin + size : 0;
+/// The same for a part, whose bytes may be a little longer when they are compressed; a part that begins far in is read by a call of its own.
+inline std::uint64_t read_ahead(std::uint64_t begin, std::uint64_t size, body_compression const* how) noexcept {
+    return begin <= dbox_read_ahead_max && size <= dbox_read_ahead_max - begin ? begin + size + (how == nullptr ? 0 : packing_overhead_max) : 0;
 }
 
 }  // namespace mailfs::detail

@@ -2,6 +2,7 @@
 // The bytes of messages that one call reads.
 #pragma once
 
+#include <mailfs/dbox/detail/unpack_message.hpp>
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/format/dbox_message.hpp>
 #include <mailfs/types/shared_bytes.hpp>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 
 namespace mailfs::detail {
 
@@ -31,8 +33,9 @@ public:
 
     std::span<std::byte> room() const noexcept { return {bytes_.get(), size_}; }
 
-    /// The message's body, if it is whole and sound in the first `got` bytes.
-    std::optional<shared_bytes> find(mail_to_read const& mail, std::size_t got, std::optional<std::uint64_t> nonce) const {
+    /// The message's body, if it is whole and sound in the first `got` bytes. Throws not_supported, corrupt where it cannot be unpacked.
+    std::optional<shared_bytes> find(mail_to_read const& mail, std::size_t got, std::optional<std::uint64_t> nonce, std::string const& path,
+                                     body_compression const* how) const {
         auto const at = mail.where.offset - begin_;
         if (at >= got) return std::nullopt;
         auto const bytes = bytes_view(bytes_.get(), got).subspan(at);
@@ -41,6 +44,7 @@ public:
         if (header.stored_size > bytes.size() - sizeof header) return std::nullopt;
         auto const body = bytes.subspan(sizeof header, header.stored_size);
         if (dbox_body_checksum(header, body) != header.body_checksum) return std::nullopt;
+        if (is_packed(header)) return shared_bytes(unpacked(header, body, message_place{path, mail.where.offset, mail.id}, how));
         return shared_bytes(bytes_, body);
     }
 

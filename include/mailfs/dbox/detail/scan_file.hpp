@@ -51,9 +51,10 @@ asio::awaitable<std::vector<std::byte>> read_whole(Fs& fs, std::string const& pa
     co_return co_await read_up_to(*file, 0, size);
 }
 
-/// Finds are given to `take`, which may know more of what makes a message sound in this format.
+/// Finds are given to `take`, which may know more of what makes a message sound in this format. Throws newer_version, and not_supported where
+/// there is a message that `how` cannot unpack: it may not be taken for lost.
 template <class Take>
-mail_file_contents contents_of(bytes_view file, std::string const& path, Take take) {
+mail_file_contents contents_of(bytes_view file, std::string const& path, body_compression const* how, Take take) {
     mail_file_contents found;
     found.size = file.size();
     std::uint64_t nonce = 0;
@@ -73,8 +74,10 @@ mail_file_contents contents_of(bytes_view file, std::string const& path, Take ta
         } else if (next->header.kind == static_cast<unsigned char>(dbox_kind::message)) {
             auto const& h = next->header;
             guid const id{h.id};
-            bool const sound = next->what == dbox_find::record && !check_is_message(h, id);
-            take(found.mails, stored_mail{id, {0, next->offset}, next->size, h.size, h.received_ms, h.written_ms, guid{h.mailbox}, sound});
+            bool const known = !check_is_message(h, id);
+            if (known) check_unpackable(h, message_place{path, next->offset, id}, how);
+            bool const sound = next->what == dbox_find::record && known;
+            take(found.mails, stored_mail{id, {0, next->offset}, next->size, h.size, h.received_ms, h.written_ms, guid{h.mailbox}, sound, is_packed(h)});
         }
     }
     return found;
