@@ -187,6 +187,10 @@ std::vector<found_schedule> found_schedules() {
                             {6466, deed::crash, 3, 2, 51, 28}, {7466, deed::append, 2, 0, 8, 0}, {7519, deed::cut_one_way, 1, 3, 90, 510},
                             {7654, deed::crash, 2, 1, 37, 368}, {8748, deed::pause, 1, 3, 94, 317}, {8825, deed::conditional, 2, 0, 46, 0},
                             {9060, deed::answer_lost, 2, 3, 3482365699, 453}})},
+        {"a node whose disk had no room for the state that it was given went on with its own, and told nobody that it has one",
+         of(200310758, 4, 2128, {{377, deed::stall, 1, 4, 95, 841}, {379, deed::append, 2, 0, 83, 0}, {497, deed::stall, 1, 2, 41, 905},
+                                 {520, deed::crash_in_step, 1, 2, 24, 532}, {525, deed::remove_keyword, 2, 0, 55, 0}, {531, deed::disk_full, 3, 2, 82, 1690},
+                                 {532, deed::add_flag, 2, 0, 60, 0}, {534, deed::add_flag, 2, 0, 12, 0}, {1849, deed::pause, 2, 3, 17, 586}})},
     };
 }
 

@@ -27,6 +27,8 @@ struct body_compression {
     virtual dbox_compression kind() const noexcept = 0;
     /// False: new bodies stay as they are.
     virtual bool packs() const noexcept = 0;
+    /// Whether unpacker() has what it takes (a dictionary) for these stored bytes.
+    virtual bool reads(bytes_view stored) const noexcept = 0;
     /// The body in its compressed form, shorter than it is; empty where it is not worth it.
     virtual std::vector<std::byte> pack(bytes_view body) const = 0;
     virtual std::unique_ptr<body_unpacker> unpacker() const = 0;

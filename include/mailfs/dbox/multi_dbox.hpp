@@ -89,7 +89,7 @@ public:
             try {
                 if (auto body = buffer.find(run[i], got, nonce, path, options_.compression.get())) found[i].bytes = *std::move(body);
                 else missed.push_back(i);
-            } catch (error const&) {
+            } catch (...) {  // no memory, too
                 found[i].failure = std::current_exception();
             }
         }

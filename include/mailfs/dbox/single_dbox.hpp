@@ -140,7 +140,7 @@ private:
         auto const packed = detail::packed(mail, options_);
         std::vector<std::byte> bytes;
         bytes.reserve(sizeof(dbox_file_header) + dbox_extent(packed.body.stored.size()));
-        detail::put(bytes, as_bytes(make_dbox_file_header(0, nonce, now_ms, detail::features_of(options_))));
+        detail::put(bytes, as_bytes(make_dbox_file_header(0, nonce, now_ms, detail::features_of(packed.body))));
         auto const header = make_dbox_message_header(nonce, mail.id, mail.received_ms, mail.mailbox,
                                                     detail::written_ms(mail, now_ms), packed.body);
         detail::put(bytes, as_bytes(header));

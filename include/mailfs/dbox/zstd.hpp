@@ -44,6 +44,11 @@ zstd_owned<T> zstd_own(T* made) {
     if (made == nullptr) throw std::bad_alloc();
     return zstd_owned<T>(made);
 }
+template <class T>
+zstd_owned<T> zstd_dictionary(T* made) {
+    if (made == nullptr) throw error(errc::corrupt, "zstd dictionary", 0, "the dictionary is damaged");
+    return zstd_owned<T>(made);
+}
 
 using zstd_dictionaries = std::map<unsigned, zstd_owned<ZSTD_DDict>>;
 
@@ -56,10 +61,11 @@ public:
     zstd_unpacker(zstd_unpacker const&) = delete;
     zstd_unpacker& operator=(zstd_unpacker const&) = delete;
     ~zstd_unpacker() override {
-        if (idle().size() < idle_max) idle().push_back(std::move(context_));
+        if (context_ && !idle_gone() && idle().count < idle_max) idle().contexts[idle().count++] = std::move(context_);
     }
 
     std::optional<dbox_fault> unpack(bytes_view& stored, std::span<std::byte>& room) override {
+        if (!begun_ && stored.empty()) return std::nullopt;
         if (!begun_ && !choose_dictionary(stored)) return dbox_fault{errc::not_supported, "the body is compressed with a dictionary that was not given"};
         begun_ = true;
         for (;;) {
@@ -84,20 +90,23 @@ private:
         return it != known_->end() && !ZSTD_isError(ZSTD_DCtx_refDDict(context_.get(), it->second.get()));
     }
 
-    // Making one costs more than a short body does.
-    static std::vector<zstd_owned<ZSTD_DCtx>>& idle() {
-        static thread_local std::vector<zstd_owned<ZSTD_DCtx>> here = [] {
-            std::vector<zstd_owned<ZSTD_DCtx>> v;
-            v.reserve(idle_max);
-            return v;
-        }();
+    // Making one costs more than a short body does. A coroutine may be destroyed when its thread has let them go.
+    struct idle_contexts {
+        std::array<zstd_owned<ZSTD_DCtx>, idle_max> contexts;
+        std::size_t count = 0;
+        ~idle_contexts() { idle_gone() = true; }
+    };
+    static bool& idle_gone() noexcept {
+        static thread_local bool gone = false;
+        return gone;
+    }
+    static idle_contexts& idle() noexcept {
+        static thread_local idle_contexts here;
         return here;
     }
     static zstd_owned<ZSTD_DCtx> take() {
-        if (idle().empty()) return zstd_own(ZSTD_createDCtx());
-        auto one = std::move(idle().back());
-        idle().pop_back();
-        return one;
+        if (idle_gone() || idle().count == 0) return zstd_own(ZSTD_createDCtx());
+        return std::move(idle().contexts[--idle().count]);
     }
 
     std::shared_ptr<zstd_dictionaries const> known_;
@@ -112,7 +121,7 @@ public:
         for (auto const& older : o.older_dictionaries) add(*known, older);
         if (!o.dictionary.empty()) {
             add(*known, o.dictionary);
-            dictionary_ = zstd_own(ZSTD_createCDict(o.dictionary.data(), o.dictionary.size(), level_));
+            dictionary_ = zstd_dictionary(ZSTD_createCDict(o.dictionary.data(), o.dictionary.size(), level_));
         }
         known_ = std::move(known);
     }
@@ -135,6 +144,10 @@ public:
         packed.resize(out.pos);
         return packed;
     }
+    bool reads(bytes_view stored) const noexcept override {
+        auto const id = ZSTD_getDictID_fromFrame(stored.data(), stored.size());
+        return id == 0 || known_->contains(id);
+    }
     std::unique_ptr<body_unpacker> unpacker() const override { return std::make_unique<zstd_unpacker>(known_); }
 
 private:
@@ -144,7 +157,7 @@ private:
     static void add(zstd_dictionaries& known, bytes_view dictionary) {
         auto const id = ZSTD_getDictID_fromDict(dictionary.data(), dictionary.size());
         if (id == 0) throw error(errc::corrupt, "zstd dictionary", 0, "not a dictionary as zstd --train makes it");
-        known.insert_or_assign(id, zstd_own(ZSTD_createDDict(dictionary.data(), dictionary.size())));
+        known.insert_or_assign(id, zstd_dictionary(ZSTD_createDDict(dictionary.data(), dictionary.size())));
     }
 
     ZSTD_CCtx* begin(std::size_t size) const {

@@ -199,6 +199,16 @@ public:
         });
         return wanted;
     }
+    /// Flags are to be changed of those messages alone that nobody has changed since.
+    static bool has_condition(bytes_view operations) {
+        bool has = false;
+        format::for_each_operation(operations, [&](std::uint16_t kind, std::uint16_t, bytes_view bytes) {
+            if (kind == std::uint16_t(format::mailbox_operation::flags) && bytes.size() >= sizeof(format::flags_operation))
+                has = format::load<format::flags_operation>(bytes).unchanged_since != format::no_condition;
+            return !has;
+        });
+        return has;
+    }
     /// More than expunges are in it.
     static bool wants_room(bytes_view operations) {
         bool wants = false;
@@ -208,8 +218,9 @@ public:
         });
         return wants;
     }
-    /// What a transaction appended, as far as it is still there: for a node that was given the state, not the stream. O(messages).
-    outcome recall(mailfs::dot const& d) const;
+    /// What a transaction appended: for a node that was given the state, not the stream. Nothing where it is not all there any more, or where some
+    /// of it was to be done on a condition, for how that turned out is not kept. O(messages).
+    std::optional<outcome> recall(mailfs::dot const& d, bytes_view operations) const;
     /// The payload of the fold step that joins the branch's history to this one: this is the trunk, in a new epoch whose number is
     /// above all of the branch's, before its first transaction. Empty when that is not so, or when they are not the same mailbox. Pure. Cost:
     /// O(messages of both), and O(log) for each difference. Throws corrupt when rows that it needs are damaged.
@@ -823,7 +834,7 @@ void basic_mailbox_state<Void>::load(std::span<std::byte> bytes, std::string_vie
 }
 
 template <class Void>
-mailbox_outcome basic_mailbox_state<Void>::recall(mailfs::dot const& d) const {
+std::optional<mailbox_outcome> basic_mailbox_state<Void>::recall(mailfs::dot const& d, bytes_view operations) const {
     outcome out;
     std::map<std::uint32_t, uid_t> parts;
     expunged_.for_each_absent_run(rows_.count(), [&](std::size_t row, std::size_t last) {
@@ -836,6 +847,7 @@ mailbox_outcome basic_mailbox_state<Void>::recall(mailfs::dot const& d) const {
         if (out.appended == 0 && uid > part) out.first_uid = uid - part;
         if (uid - part == out.first_uid) out.appended = part + 1;
     }
+    if (out.appended < ids_wanted(operations) || has_condition(operations)) return std::nullopt;
     return out;
 }
 

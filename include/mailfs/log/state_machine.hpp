@@ -63,7 +63,8 @@ concept replicated_machine =
         { M::ids_wanted(operations) } -> std::same_as<std::uint32_t>;  // by a transaction: with fewer left its appends get none,
                                                                        // so the master orders a step of kind ids before it
         { M::wants_room(operations) } -> std::same_as<bool>;           // false: it only takes away, and is ordered though the disk is full
-        { c.recall(d) } -> std::same_as<typename M::outcome>;          // of a transaction that took effect before this state was loaded
+        { c.recall(d, operations) } -> std::same_as<std::optional<typename M::outcome>>;  // of a transaction that took effect before
+                                                                       // this state was loaded; nothing: its caller cannot be told all
         { c.fold(c) } -> std::same_as<std::vector<std::byte>>;         // the payload of a fold step: c is the trunk, in a new epoch,
                                                                        // n == 0; the argument the branch. Pure
     };

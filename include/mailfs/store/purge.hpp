@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -145,12 +146,16 @@ private:
         if (before_ && before_->taken_ms > now) before_.reset();  // the clock was set back: it tells nothing
         if (before_ && now - before_->taken_ms < grace_ms()) {
             report_.wait_ms = grace_ms() - (now - before_->taken_ms);
-            for (auto const& f : before_->files) report_.bytes_waiting += f.size - std::min(f.size, f.live);
+            tell_waiting(*before_);
             co_return;
         }
         if (before_) std::sort(before_->files.begin(), before_->files.end(), comes_first);
         has_moved_ = false;
         begin_mark();
+    }
+    void tell_waiting(dbox_mark const& mark) noexcept {
+        for (auto const& f : mark.files)
+            if (f.live == 0 || is_worth_moving(f)) report_.bytes_waiting += f.size - std::min(f.size, f.live);
     }
     std::uint64_t grace_ms() const noexcept { return core_->services->options.grace_ms; }
 
@@ -186,45 +191,55 @@ private:
             co_return;
         }
         ++report_.files_seen;
-        auto const size = co_await size_of(file);
-        if (!size) co_return;
-        marked_file found{file.number, *size, places.bytes_in(file.number), 0};
+        auto const opened = co_await open(file);
+        if (!opened) co_return;
+        marked_file found{file.number, opened->size, places.bytes_in(file.number), 0};
         auto const* const before = find(found);
-        if (in_use && compresses()) {
-            if (before != nullptr) found.whole = before->whole;
-            if (before != nullptr && found.whole == 0) found.whole = co_await bytes_if_none_were_compressed(file);
+        if (in_use && opened->may_be_compressed) {
+            if (before != nullptr) found.whole = co_await bytes_if_none_were_compressed(file, *before);
             if (found.whole != 0) found.live = share_of(found);
         }
         if (in_use && !is_worth_moving(found)) {
-            if (compresses()) note(found);
+            if (opened->may_be_compressed) note(found);
             co_return;
         }
         if (before != nullptr && in_use) rewritten_.push_back({file, found.live});
-        if (before != nullptr && !in_use && before->live == 0 && !has_moved_) condemned_.push_back({file, *size});
+        if (before != nullptr && !in_use && before->live == 0 && !has_moved_) condemned_.push_back({file, found.size});
         else note(found);
     }
     void note(marked_file const& f) {
         if (now_.files.size() < dbox_mark_files_max) now_.files.push_back(f);
     }
-    asio::awaitable<std::optional<std::uint64_t>> size_of(mail_file const& file) {
+    struct facts {
+        std::uint64_t size;
+        bool may_be_compressed;
+    };
+    asio::awaitable<std::optional<facts>> open(mail_file const& file) {
         auto opened = co_await core_->services->fs.open(file.path);
         if (!opened) co_return std::nullopt;
         auto const size = co_await opened->size();
-        co_return size;
+        facts found{size, false};
+        if (core_->services->options.dbox.compression == nullptr) co_return found;
+        dbox_file_header header;
+        std::vector<std::byte> bytes(sizeof header);
+        auto const got = co_await opened->read(0, bytes);
+        found.may_be_compressed = !decode(bytes_view(bytes).first(got), header) && (header.required & dbox_feature_compression) != 0;
+        co_return found;
     }
-    // Rows tell how long messages are, not how much room they take in a file.
-    bool compresses() const noexcept { return core_->services->options.dbox.compression != nullptr; }
-    // Of a file that nobody appends to any more: once, for marks keep it.
-    asio::awaitable<std::uint64_t> bytes_if_none_were_compressed(mail_file file) {
-        std::uint64_t sum = 1;
+    // Rows tell how long messages are, not how much room they take in a file. Of one that nobody appends to any more: once, for marks
+    // keep it. 0: it cannot be told, and the file stays as it is.
+    asio::awaitable<std::uint64_t> bytes_if_none_were_compressed(mail_file file, marked_file before) {
+        if (before.whole != 0) co_return before.whole;
+        auto& known = wholes_[{before.number, before.size}];
+        if (known != 0) co_return known;
+        std::uint64_t sum = 0;
         try {
             auto const found = co_await core_->mails.scan(file);
             scanned_ += found.size;
             for (auto const& m : found.mails) sum += dbox_extent(m.size);
-        } catch (error const& e) {
-            if (e.code() != errc::not_found) throw;  // another purger was faster
+        } catch (error const&) {  // another purger was faster; or what moves mail from there will tell
         }
-        co_return sum;
+        co_return known = sum;
     }
     // The bytes in use, if all messages of the file were compressed by the same ratio.
     static std::uint64_t share_of(marked_file const& f) noexcept {
@@ -332,7 +347,7 @@ private:
     asio::awaitable<void> note() {
         now_.account = core_->state().object();
         now_.taken_ms = core_->services->host.now_ms();  // all was looked at before
-        for (auto const& f : now_.files) report_.bytes_waiting += f.size - std::min(f.size, f.live);
+        tell_waiting(now_);
         co_await marks_.save(now_);
         report_.wait_ms = grace_ms();
         end_round();
@@ -347,6 +362,7 @@ private:
         rewritten_ = {};
         before_.reset();
         now_ = {};
+        wholes_.clear();
     }
 
     purge_report tell() {
@@ -379,6 +395,7 @@ private:
     std::vector<mail_file> files_;
     std::vector<chosen> condemned_, rewritten_;
     std::size_t at_ = 0;  // of what the phase goes through
+    std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint64_t> wholes_;  // found in this round, by number and size
     bool has_moved_ = false;
     std::uint64_t passed_ = 0;   // files that were passed by in this step without a look
     std::uint64_t scanned_ = 0;  // bytes in this step

@@ -124,7 +124,7 @@ public:
         return std::any_of(contents_.displaced.begin(), contents_.displaced.end(), [](auto const& d) { return !d.second.into; });
     }
     /// That it was applied is all that the state still knows.
-    outcome recall(mailfs::dot const& d) const {
+    std::optional<outcome> recall(mailfs::dot const& d, bytes_view) const {
         outcome out;
         if (contents_.stream.would_admit(d) != admission::fresh) out.verdict = tree_verdict::applied;
         return out;

@@ -124,6 +124,8 @@ class Compressed(Case):
         self.assertEqual(len(self.before), 40)
         self.assertLess(self.size(), 40 * 1000)
         self.assertIn("all sound", ctl("verify", self.store))
+        for _ in range(2):
+            self.assertNotIn("out of use", ctl("purge", self.store, "alice", "--grace", "0"))
         for file in (self.store / "alice/box").glob("*/log.*"):
             file.unlink()
         ctl("rebuild", self.store, "alice", "--settle", "0")

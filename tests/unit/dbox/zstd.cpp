@@ -12,7 +12,10 @@
 #include <zdict.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -47,6 +50,7 @@ public:
     explicit liar(bytes b) : packed_(std::move(b)) {}
     dbox_compression kind() const noexcept override { return dbox_compression::zstd; }
     bool packs() const noexcept override { return true; }
+    bool reads(bytes_view) const noexcept override { return false; }
     std::vector<std::byte> pack(bytes_view) const override { return packed_; }
     std::unique_ptr<body_unpacker> unpacker() const override { throw std::logic_error("nobody reads with this"); }
 
@@ -65,6 +69,13 @@ asio::awaitable<std::uint64_t> stored_bytes(M& format) {
         sum += all.size;
     }
     co_return sum;
+}
+
+template <class M>
+asio::awaitable<mail_file> only_file(M& format) {
+    auto const files = co_await format.files();
+    if (files.size() != 1) throw std::runtime_error("there are several files, or none");
+    co_return files.front();
 }
 
 /// What comes of reading `packed`, which stands for a body of that size.
@@ -193,6 +204,22 @@ TEST_CASE_TEMPLATE("zstd: bytes that are not what they should be are an error th
     }
 }
 
+TEST_CASE("zstd: memory follows what there is, not what a header tells") {
+    auto const packed = zstd_compression()->pack(text(100'000));
+    auto const header = make_dbox_message_header(7, numbered(1), 0, {}, 0, dbox_body{packed, dbox_stored_size_max, dbox_compression::zstd});
+    REQUIRE(!check_is_message(header, numbered(1)));
+    std::string const path = "m.1";
+    std::optional<error> why;
+    try {
+        mailfs::detail::unpacked(header, packed, {path, 64, numbered(1)}, zstd_compression().get());
+    } catch (error const& e) {
+        why = e;
+    }
+    REQUIRE(why);
+    CHECK(why->code() == errc::corrupt);
+    CHECK(why->offset() == 64);
+}
+
 TEST_CASE("zstd: mails that lie side by side are read by one call, and each tells what is wrong with it") {
     run([]() -> asio::awaitable<void> {
         counted const fs;
@@ -240,11 +267,27 @@ TEST_CASE("zstd: a dictionary makes short mail shorter; without it that mail is 
         CHECK(read == body);
         auto const refused = co_await try_read(plain, numbered(1), at);
         CHECK(refused.is(errc::not_supported));
+        auto const long_body = text(600'000, 7);
+        auto const far = co_await write_one(trained, numbered(2), long_body);
+        auto const part = co_await trained.read_part(numbered(2), far, 500'000, 1000);
+        CHECK(std::equal(part.begin(), part.end(), long_body.begin() + 500'000));
+        auto const file = co_await only_file(trained);
+        auto const sound = co_await trained.scan(file);
+        CHECK(sound.mails.size() == 2);
+        std::optional<errc> why;
+        try {
+            co_await plain.scan(file);
+        } catch (error const& e) {
+            why = static_cast<errc>(e.code().value());
+        }
+        CHECK(why == errc::not_supported);
         auto later = make_format<multi>(fs, with({.older_dictionaries = {dictionary}}), 3);
         auto const found = co_await later.read(numbered(1), at);
         CHECK(found == body);
     });
     CHECK_THROWS_AS(zstd_compression({.dictionary = noise(100)}), error);
+    dictionary.resize(60);
+    CHECK_THROWS_AS(zstd_compression({.dictionary = dictionary}), error);
 }
 
 TEST_CASE("single_dbox over zstd: repeating a write whose answer was lost succeeds, at another level too") {

@@ -513,10 +513,20 @@ TEST_CASE("mailbox_state: a node that was given the snapshot knows what a transa
     a.apply(t, ms, mailfs::dot{{9, 9}, 4});
     a.expunge(259, 2 * ms);
     auto const c = replica::copy(*a.state, 3);
-    auto const out = c.state->recall({{9, 9}, 4});
-    CHECK(out.first_uid == 258);
-    CHECK(out.appended == 3);
-    CHECK(c.state->recall({{9, 9}, 5}).appended == 0);
+    auto const out = c.state->recall({{9, 9}, 4}, t.bytes());
+    REQUIRE(out);
+    CHECK(out->first_uid == 258);
+    CHECK(out->appended == 3);
+    CHECK(c.state->recall({{9, 9}, 5}, {})->appended == 0);
+    t.append({});
+    CHECK(!c.state->recall({{9, 9}, 4}, t.bytes()));  // not all of it is there
+    format::mailbox_transaction flags;
+    uid_set one;
+    one.add(258);
+    flags.change_flags(one, {.mode = flag_mode::add, .flags = flag::seen});
+    CHECK(c.state->recall({{9, 9}, 5}, flags.bytes()));
+    flags.change_flags(one, {.mode = flag_mode::add, .flags = flag::seen, .unchanged_since = 1});
+    CHECK(!c.state->recall({{9, 9}, 5}, flags.bytes()));  // whether the condition held is not kept
 }
 
 TEST_CASE("mailbox_state: a snapshot of a shared mailbox is canonical, and goes on as the state did") {

@@ -421,6 +421,8 @@ private:
             }
         } catch (std::system_error const&) {  // who asks gets it elsewhere, and who reads it here hears of the error
             made.reset();
+        } catch (std::bad_alloc const&) {
+            made.reset();
         }
         co_return made;
     }

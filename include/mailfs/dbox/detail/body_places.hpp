@@ -66,7 +66,7 @@ private:
             for (auto const& mail : found.mails)
                 if (mail.sound) add(mail.id, mail.where, false);
         } catch (error const& e) {
-            if (e.code() == errc::io) throw;
+            if (e.code() == errc::io || e.code() == errc::not_supported) throw;
             if (e.code() != errc::not_found) unread_.insert(file.number);
         }
     }

@@ -59,14 +59,16 @@ public:
 private:
     /// The file being written to.
     struct target {
-        target(std::uint64_t i, std::string p, typename Fs::file f, std::uint64_t n, bool stored)
-            : id(i), path(std::move(p)), file(std::move(f)), nonce(n), name_stored(stored) {}
+        target(std::uint64_t i, std::string p, typename Fs::file f, std::uint64_t n, bool stored, std::uint32_t bits)
+            : id(i), path(std::move(p)), file(std::move(f)), nonce(n), name_stored(stored), features(bits) {}
+        bool takes(std::uint32_t wanted) const noexcept { return (wanted & ~features) == 0; }
 
         std::uint64_t id;
         std::string path;
         typename Fs::file file;
         std::uint64_t nonce;
         bool name_stored;  ///< a power cut can't take the name away
+        std::uint32_t features;  ///< as its header tells
         std::uint64_t end = sizeof(dbox_file_header);
         std::uint64_t synced = 0;
         bool sync_failed = false;
@@ -78,12 +80,17 @@ private:
     struct request {
         request(std::span<mail_to_write const> m, durability how, dbox_options const& options) : mails(m), d(how) {
             bodies.reserve(mails.size());
-            for (auto const& mail : mails) extent += dbox_extent(bodies.emplace_back(packed(mail, options)).body.stored.size());
+            for (auto const& mail : mails) {
+                auto const& body = bodies.emplace_back(packed(mail, options)).body;
+                extent += dbox_extent(body.stored.size());
+                features |= features_of(body);
+            }
         }
         std::span<mail_to_write const> mails;
         std::vector<packed_body> bodies{};  ///< of each of them
         durability d;
         std::uint64_t extent = 0;
+        std::uint32_t features = 0;
         std::vector<mail_location> locations{};
         std::shared_ptr<target> file{};
         std::uint64_t end = 0;
@@ -99,7 +106,7 @@ private:
         if (mine->done) co_return;
         batch together{mine};
         try {
-            auto file = co_await file_for(mine->d);
+            auto file = co_await file_for(mine->d, mine->features);
             current_.reset();  // until the append has returned: behind one that failed or was given up nothing may stand
             together = choose(mine, *file);
             co_await append_all(*file, together);
@@ -133,6 +140,7 @@ private:
             if (other == mine || other->done) continue;
             if (extent + other->extent > piece_max()) break;
             if (other->d == durability::stored && !file.name_stored) break;
+            if (!file.takes(other->features)) break;
             extent += other->extent;
             together.push_back(other);
         }
@@ -181,28 +189,33 @@ private:
 
     std::uint64_t piece_max() const noexcept { return std::min(options_.append_size_max, Fs::traits.append_size_max); }
 
-    asio::awaitable<std::shared_ptr<target>> file_for(durability d) {
+    // So that a file need not be left when the first body comes that shrinks.
+    std::uint32_t packing_feature() const noexcept {
+        return options_.compression != nullptr && options_.compression->packs() ? dbox_feature_compression : 0;
+    }
+
+    asio::awaitable<std::shared_ptr<target>> file_for(durability d, std::uint32_t features) {
         auto const now_ms = host_.now_ms();
         bool const usable = current_ && !current_->sync_failed && current_->end < options_.file_size_max &&
                             now_ms >= current_->used_ms && now_ms - current_->used_ms <= options_.idle_ms_max &&
-                            (d == durability::none || current_->name_stored);
-        if (!usable) current_ = co_await new_file(d);
+                            (d == durability::none || current_->name_stored) && current_->takes(features);
+        if (!usable) current_ = co_await new_file(d, features | packing_feature());
         current_->used_ms = now_ms;
         co_return current_;
     }
 
-    asio::awaitable<std::shared_ptr<target>> new_file(durability d) {
+    asio::awaitable<std::shared_ptr<target>> new_file(durability d, std::uint32_t features) {
         auto const nonce = new_nonce(host_);
         for (int tries = 0; tries < dbox_create_tries_max; ++tries) {
             auto const now_ms = host_.now_ms();
             auto const id = now_ms << 16 | (host_.random() & 0xffff);
             auto const path = multi_dbox_path(directory_, id);
-            auto const header = make_dbox_file_header(id, nonce, now_ms, features_of(options_));
+            auto const header = make_dbox_file_header(id, nonce, now_ms, features);
             bool const made = co_await fs_.create(path, as_bytes(header), d);
             if (!made) continue;
             auto file = co_await fs_.open(path);
             if (!file) throw error(errc::io, path, "the file is gone that was just created");
-            co_return std::make_shared<target>(id, path, std::move(*file), nonce, d == durability::stored);
+            co_return std::make_shared<target>(id, path, std::move(*file), nonce, d == durability::stored, features);
         }
         throw error(errc::busy, directory_, "no free name for a mail file");
     }

@@ -32,16 +32,17 @@ struct packed_body {
     std::vector<std::byte> own;
     dbox_body body;
 };
-inline packed_body packed(mail_to_write const& mail, dbox_options const& options) {
+template <class = void>
+packed_body packed(mail_to_write const& mail, dbox_options const& options) {
     packed_body p{{}, {mail.bytes, mail.bytes.size()}};
     if (options.compression == nullptr || !mail.compress.value_or(options.compression->packs())) return p;
     p.own = options.compression->pack(mail.bytes);
     if (!p.own.empty() && p.own.size() < mail.bytes.size()) p.body = {p.own, mail.bytes.size(), options.compression->kind()};
     return p;
 }
-/// What who reads a new file must know.
-inline std::uint32_t features_of(dbox_options const& options) noexcept {
-    return options.compression != nullptr ? dbox_feature_compression : 0;
+/// What who reads a file with this body in it must know.
+inline std::uint32_t features_of(dbox_body const& body) noexcept {
+    return body.compression != dbox_compression::none ? dbox_feature_compression : 0;
 }
 
 inline std::uint64_t written_ms(mail_to_write const& mail, std::uint64_t now_ms) noexcept {

@@ -109,7 +109,7 @@ asio::awaitable<std::vector<std::byte>> read_range(File& file, begun_message beg
     if (!is_packed(begun.header)) co_return co_await read_stored(file, std::move(begun), place, begin, size);
     auto const header = begun.header;
     begin = std::min<std::uint64_t>(begin, header.size);
-    unpacked_range range(header, place, begin, std::min<std::uint64_t>(size, header.size - begin), how);
+    unpacked_range<> range(header, place, begin, std::min<std::uint64_t>(size, header.size - begin), how);
     auto had = begun.head.size();
     range.take(begun.head);
     while (!range.is_whole()) {

@@ -34,6 +34,7 @@ public:
     std::span<std::byte> room() const noexcept { return {bytes_.get(), size_}; }
 
     /// The message's body, if it is whole and sound in the first `got` bytes. Throws not_supported, corrupt where it cannot be unpacked.
+    template <class = void>
     std::optional<shared_bytes> find(mail_to_read const& mail, std::size_t got, std::optional<std::uint64_t> nonce, std::string const& path,
                                      body_compression const* how) const {
         auto const at = mail.where.offset - begin_;

@@ -75,7 +75,7 @@ mail_file_contents contents_of(bytes_view file, std::string const& path, body_co
             auto const& h = next->header;
             guid const id{h.id};
             bool const known = !check_is_message(h, id);
-            if (known) check_unpackable(h, message_place{path, next->offset, id}, how);
+            if (known) check_unpackable(h, file.subspan(next->offset + sizeof h), message_place{path, next->offset, id}, how);
             bool const sound = next->what == dbox_find::record && known;
             take(found.mails, stored_mail{id, {0, next->offset}, next->size, h.size, h.received_ms, h.written_ms, guid{h.mailbox}, sound, is_packed(h)});
         }

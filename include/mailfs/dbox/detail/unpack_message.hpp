@@ -38,22 +38,35 @@ inline void check_unpackable(dbox_message_header const& header, message_place co
     if (!is_packed(header) || (how != nullptr && static_cast<unsigned char>(how->kind()) == header.compression)) return;
     throw error(errc::not_supported, place.path, place.offset, "the body is compressed, and dbox_options::compression cannot read that");
 }
+/// The same, and of the first stored bytes. A message that is merely not to be read here may not be taken for lost.
+inline void check_unpackable(dbox_message_header const& header, bytes_view stored, message_place const& place, body_compression const* how) {
+    check_unpackable(header, place, how);
+    if (is_packed(header) && !how->reads(stored))
+        throw error(errc::not_supported, place.path, place.offset, "the body is compressed with a dictionary that was not given");
+}
 inline std::unique_ptr<body_unpacker> unpacker_for(dbox_message_header const& header, message_place const& place, body_compression const* how) {
     check_unpackable(header, place, how);
     return how->unpacker();
 }
 
-/// Bytes [begin, begin + size) of a message, out of stored bytes that come one piece after the other.
+/// Bytes [begin, begin + size) of a message, out of stored bytes that come one piece after the other. A template so that it costs only who
+/// uses it (docs/decisions/compile-cost.md).
+template <class = void>
 class unpacked_range {
 public:
     /// Both within the message. Throws not_supported.
     unpacked_range(dbox_message_header const& header, message_place const& place, std::uint64_t begin, std::uint64_t size, body_compression const* how)
-        : place_(place), unpacker_(unpacker_for(header, place, how)), skip_(begin), passed_(std::min(begin, unpack_piece_size)), bytes_(size) {}
+        : place_(place),
+          unpacker_(unpacker_for(header, place, how)),
+          wanted_(size),
+          skip_(size == 0 ? 0 : begin),
+          passed_(std::min(skip_, unpack_piece_size)) {}
 
-    bool is_whole() const noexcept { return skip_ == 0 && filled_ == bytes_.size(); }
+    bool is_whole() const noexcept { return skip_ == 0 && filled_ == wanted_; }
     /// The stored bytes behind those that were given before. Throws corrupt. Answers how many are left when it is whole.
     std::size_t take(bytes_view stored) {
         while (!is_whole()) {
+            if (skip_ == 0 && filled_ == bytes_.size()) bytes_.resize(std::min(wanted_, std::max(2 * filled_, unchecked_size_max)));
             auto room = skip_ > 0 ? std::span(passed_).first(std::min<std::uint64_t>(skip_, passed_.size())) : std::span(bytes_).subspan(filled_);
             auto const wanted = room.size();
             if (auto const fault = unpacker_->unpack(stored, room)) throw error(fault->code, place_.path, place_.offset, fault->why);
@@ -68,8 +81,12 @@ public:
     std::vector<std::byte> bytes() { return std::move(bytes_); }
 
 private:
+    // Memory follows what there is, not what a header tells: it doubles from here on.
+    static constexpr std::uint64_t unchecked_size_max = std::uint64_t{1} << 20;
+
     message_place place_;
     std::unique_ptr<body_unpacker> unpacker_;
+    std::uint64_t wanted_;
     std::uint64_t skip_;             // bytes that are not wanted, up to the first that is
     std::vector<std::byte> passed_;  // where they go
     std::vector<std::byte> bytes_;
@@ -77,8 +94,9 @@ private:
 };
 
 /// The message, out of all of its stored bytes, whose checksum was right. Throws not_supported, corrupt.
-inline std::vector<std::byte> unpacked(dbox_message_header const& header, bytes_view stored, message_place const& place, body_compression const* how) {
-    unpacked_range all(header, place, 0, header.size, how);
+template <class = void>
+std::vector<std::byte> unpacked(dbox_message_header const& header, bytes_view stored, message_place const& place, body_compression const* how) {
+    unpacked_range<> all(header, place, 0, header.size, how);
     auto const left = all.take(stored);
     if (!all.is_whole() || left > 0) all.fail();
     return all.bytes();

@@ -71,6 +71,7 @@ private:
             for (auto const& d : found.damage) tell(d, found, file);
             report_.read(found.size);
         } catch (error const& e) {
+            if (e.code() == errc::not_supported || e.code() == errc::newer_version) throw;  // nothing that is lost
             if (e.code() != errc::not_found) report_.tell(severity::damage, e);  // else purge was faster
         }
     }

@@ -82,8 +82,14 @@ void member<M>::begin_progress() {
 template <replicated_machine M>
 void member<M>::find_own_in_state() {
     for (auto& c : calls_.all()) {
-        if (c.outcome || stream().would_admit(c.id) == admission::fresh) continue;
-        c.outcome = machine_->recall(c.id);
+        auto const verdict = c.outcome ? admission::fresh : stream().would_admit(c.id);
+        if (verdict == admission::fresh) continue;
+        if (verdict == admission::repeat) c.outcome = machine_->recall(c.id, c.operations);
+        if (!c.outcome) {
+            if (!c.given_up) io_->finish(c.id, errc::may_have_happened);
+            c.given_up = true;
+            c.outcome.emplace();
+        }
         c.outcome->at = stream().at;
     }
 }

@@ -32,9 +32,9 @@ void member<M>::adopted(bool good) {
         heard_ = std::max(heard_, stream().at.epoch);
         begin_progress();
         find_own_in_state();
-        must_announce_ = true;
         io_->moved();
     }
+    must_announce_ = true;  // while it was under way we told of no state
     role_ = member_role::joining;
     if (good && upstream_ != 0) ask_upstream(false);
     else asked_at_ = now();  // and again after a while
