@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // The payload of a fold step of a mailbox: all that joining two histories came to. docs/protocols/fold.md
+//
+// Templates so that they cost only who uses them (docs/decisions/compile-cost.md).
 #pragma once
 
 #include <mailfs/format/byte_reader.hpp>
@@ -130,7 +132,8 @@ inline constexpr std::uint32_t removed = 0xffff'ffff;
 
 inline void put_bytes(std::vector<std::byte>& out, bytes_view bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
 
-inline void put_message(std::vector<std::byte>& out, folded_message const& m) {
+template <class = void>
+void put_message(std::vector<std::byte>& out, folded_message const& m) {
     put(out, folded_message_layout{m.uid, m.from, m.flags, m.touched, 0, static_cast<std::uint32_t>(m.keywords.size()),
                                    static_cast<std::uint32_t>(m.registers.size()), 0});
     if (m.from == 0) {
@@ -142,7 +145,8 @@ inline void put_message(std::vector<std::byte>& out, folded_message const& m) {
     for (le32 const k : m.keywords) put(out, k);
     encode_registers(out, m.registers);
 }
-inline folded_message take_message(byte_reader& in) {
+template <class = void>
+folded_message take_message(byte_reader& in) {
     auto const l = in.take<folded_message_layout>();
     folded_message m;
     m.uid = l.uid;
@@ -159,13 +163,15 @@ inline folded_message take_message(byte_reader& in) {
     return m;
 }
 
-inline void put_metadata(std::vector<std::byte>& out, folded_metadata const& m) {
+template <class = void>
+void put_metadata(std::vector<std::byte>& out, folded_metadata const& m) {
     put(out, folded_metadata_layout{to_layout({static_cast<std::uint32_t>(m.key.size()), m.mark.value_or(register_mark{})}), m.mark ? 1U : 0U,
                                     m.value ? static_cast<std::uint32_t>(m.value->size()) : removed});
     put_bytes(out, as_bytes(m.key));
     if (m.value) put_bytes(out, as_bytes(*m.value));
 }
-inline folded_metadata take_metadata(byte_reader& in) {
+template <class = void>
+folded_metadata take_metadata(byte_reader& in) {
     auto const l = in.take<folded_metadata_layout>();
     auto const mark = from_layout(l.mark);
     folded_metadata m;
@@ -176,7 +182,8 @@ inline folded_metadata take_metadata(byte_reader& in) {
     return m;
 }
 
-inline void put_keywords(std::vector<std::byte>& out, std::vector<std::string> const& names) {
+template <class = void>
+void put_keywords(std::vector<std::byte>& out, std::vector<std::string> const& names) {
     for (auto const& name : names) {
         le16 const size = static_cast<std::uint16_t>(name.size());
         put(out, size);
@@ -184,7 +191,8 @@ inline void put_keywords(std::vector<std::byte>& out, std::vector<std::string> c
     }
 }
 
-inline void take_stream(byte_reader& in, mailbox_fold_header const& h, stream_state& s) {
+template <class = void>
+void take_stream(byte_reader& in, mailbox_fold_header const& h, stream_state& s) {
     s.latest = {h.latest};
     if (h.seen_count > stream_state::origins_max || h.retired_count > stream_state::nodes_max) return in.fail();
     auto past = decode_lineage(in.rest(), h.lineage_count);
@@ -203,7 +211,8 @@ inline void take_stream(byte_reader& in, mailbox_fold_header const& h, stream_st
 }  // namespace detail
 
 /// Whole words of 8 bytes, as a record's payload.
-inline std::vector<std::byte> encode_mailbox_fold(mailbox_fold const& f) {
+template <class = void>
+std::vector<std::byte> encode_mailbox_fold(mailbox_fold const& f) {
     auto const count = [](auto const& list) { return static_cast<std::uint32_t>(list.size()); };
     std::vector<std::byte> out;
     mailbox_fold_header h;
@@ -244,7 +253,8 @@ inline std::uint32_t version_of_mailbox_fold(bytes_view payload) noexcept {
 }
 
 /// Nothing when the bytes are not what encode_mailbox_fold wrote. Whether it makes sense for a mailbox is for that to say.
-inline std::optional<mailbox_fold> decode_mailbox_fold(bytes_view payload) {
+template <class = void>
+std::optional<mailbox_fold> decode_mailbox_fold(bytes_view payload) {
     byte_reader in(payload);
     auto const h = in.take<mailbox_fold_header>();
     if (!in.good() || h.version != mailbox_fold_version) return std::nullopt;

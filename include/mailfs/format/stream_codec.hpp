@@ -58,7 +58,8 @@ void put(std::vector<std::byte>& out, T const& value) {
 }
 }  // namespace detail
 
-inline void encode_stream(std::vector<std::byte>& out, stream_state const& s) {
+template <class = void>
+void encode_stream(std::vector<std::byte>& out, stream_state const& s) {
     stream_header h;
     put_guid(h.boot, s.boot);
     h.epoch = s.at.epoch;
@@ -73,7 +74,8 @@ inline void encode_stream(std::vector<std::byte>& out, stream_state const& s) {
 }
 
 /// Consumes what encode_stream wrote from the front of `bytes`; nothing when it is not that.
-inline std::optional<stream_state> decode_stream(bytes_view& bytes) {
+template <class = void>
+std::optional<stream_state> decode_stream(bytes_view& bytes) {
     if (bytes.size() < sizeof(stream_header)) return std::nullopt;
     auto const h = load<stream_header>(bytes);
     if (h.seen_count > stream_state::origins_max || h.retired_count > stream_state::nodes_max || h.epoch > epoch_max) return std::nullopt;
@@ -97,11 +99,13 @@ inline std::optional<stream_state> decode_stream(bytes_view& bytes) {
     return s;
 }
 
-inline void encode_lineage(std::vector<std::byte>& out, mailfs::lineage const& l) {
+template <class = void>
+void encode_lineage(std::vector<std::byte>& out, mailfs::lineage const& l) {
     for (auto const& e : l) detail::put(out, lineage_record{e.epoch, e.n, e.ids_last});
 }
 /// Consumes `count` entries; nothing when they are not there, or not those of one history.
-inline std::optional<mailfs::lineage> decode_lineage(bytes_view& bytes, std::uint32_t count) {
+template <class = void>
+std::optional<mailfs::lineage> decode_lineage(bytes_view& bytes, std::uint32_t count) {
     if (count > lineage_max || bytes.size() < count * sizeof(lineage_record)) return std::nullopt;
     mailfs::lineage l;
     for (; count > 0; --count, bytes = bytes.subspan(sizeof(lineage_record))) {
@@ -113,12 +117,14 @@ inline std::optional<mailfs::lineage> decode_lineage(bytes_view& bytes, std::uin
 }
 
 /// Of a replicated stream.
-inline void encode_replicated_stream(std::vector<std::byte>& out, stream_state const& s) {
+template <class = void>
+void encode_replicated_stream(std::vector<std::byte>& out, stream_state const& s) {
     detail::put(out, replicated_stream_header{s.owner.node, static_cast<std::uint32_t>(s.past.size()), s.owner.incarnation, s.ids_last, 0});
     encode_lineage(out, s.past);
 }
 /// Consumes it, and puts it into `s`, which decode_stream() gave. False: it is not what encode_replicated_stream wrote.
-inline bool decode_replicated_stream(bytes_view& bytes, stream_state& s) {
+template <class = void>
+bool decode_replicated_stream(bytes_view& bytes, stream_state& s) {
     if (bytes.size() < sizeof(replicated_stream_header)) return false;
     auto const h = load<replicated_stream_header>(bytes);
     bytes = bytes.subspan(sizeof h);

@@ -133,7 +133,8 @@ private:
     bool good_ = false;
 };
 
-inline tree_operation decode_tree_body(tree_operation_header const& header, bytes_view bytes) noexcept {
+template <class = void>
+tree_operation decode_tree_body(tree_operation_header const& header, bytes_view bytes) noexcept {
     auto const checked = [](auto const& fields, auto operation) -> tree_operation {
         return fields.good() ? tree_operation(operation) : tree_operation(tree_malformed{});
     };
@@ -174,7 +175,8 @@ inline tree_operation decode_tree_body(tree_operation_header const& header, byte
 }  // namespace detail
 
 /// Takes the next operation off `bytes`; nothing when they are used up. What is malformed uses up all.
-inline std::optional<tree_operation> take_tree_operation(bytes_view& bytes) noexcept {
+template <class = void>
+std::optional<tree_operation> take_tree_operation(bytes_view& bytes) noexcept {
     if (bytes.empty()) return std::nullopt;
     tree_operation_header header;
     auto const all = std::exchange(bytes, {});

@@ -23,7 +23,8 @@ namespace mailfs {
 using message_registers = std::vector<flag_register>;
 
 /// Enters one change. O(registers of the message).
-inline void put_registers(message_registers& all, std::uint32_t flags, std::span<std::uint32_t const> keywords, register_mark const& mark) {
+template <class = void>
+void put_registers(message_registers& all, std::uint32_t flags, std::span<std::uint32_t const> keywords, register_mark const& mark) {
     for (auto& r : all) {
         if (r.is_keyword()) continue;
         if (r.mark == mark) flags |= r.what;
@@ -38,7 +39,8 @@ inline void put_registers(message_registers& all, std::uint32_t flags, std::span
 }
 
 /// Whether put_registers() could have made it: of these flags, of keywords below `keyword_count`, not behind `end`.
-inline bool are_sound(message_registers const& all, std::uint32_t known_flags, std::size_t keyword_count, position end) noexcept {
+template <class = void>
+bool are_sound(message_registers const& all, std::uint32_t known_flags, std::size_t keyword_count, position end) noexcept {
     std::uint32_t flags = 0;
     for (std::size_t i = 0; i < all.size(); ++i) {
         auto const& r = all[i];
@@ -71,6 +73,7 @@ public:
     /// A change addressed these flags and keywords (ascending) of a message, at `mark`. What follows another change in one
     /// history wins over it for ever, whatever the clocks said: its stamp rises above those that it replaces, and above `cut`,
     /// the greatest that was forgotten.
+    template <class = void>
     void mark(uid_t uid, std::uint32_t flags, std::span<std::uint32_t const> keywords, register_mark mark, mailfs::stamp cut) {
         if (flags == 0 && keywords.empty()) return;
         auto& all = by_uid_[uid];
@@ -92,6 +95,7 @@ public:
     void push_back(uid_t uid, message_registers registers) { by_uid_.emplace_hint(by_uid_.end(), uid, std::move(registers)); }
 
     /// Forgets changes up to `end`; answers the greatest stamp among them. O(registers).
+    template <class = void>
     mailfs::stamp forget(position end) {
         mailfs::stamp greatest;
         for (auto it = by_uid_.begin(); it != by_uid_.end();) {

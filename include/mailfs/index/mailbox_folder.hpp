@@ -42,6 +42,7 @@ struct register_join {
 };
 
 /// UIDs that stood for a message on some side, and do not after the fold, or not with the MODSEQ that each side knows.
+template <class = void>
 class vanished_ranges {
 public:
     void add(uid_t first, uid_t last) { ranges_.push_back({first, last}); }
@@ -484,7 +485,7 @@ private:
     register_mark trunk_floor_;  // stands for a change that the trunk does not remember
     register_mark branch_floor_;
     format::mailbox_fold out_;
-    vanished_ranges vanished_;
+    vanished_ranges<> vanished_;
     std::vector<std::tuple<std::uint32_t, std::uint64_t, std::uint64_t, std::uint32_t>> first_, second_;  // dots, ascending
     std::vector<std::uint32_t> number_of_;  // of the branch's keywords, in the trunk from now on
     std::pair<std::uint32_t, std::uint32_t> last_sets_{0, 0};

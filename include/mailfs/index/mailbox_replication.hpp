@@ -61,6 +61,7 @@ struct mailbox_replication {
         raise_ids(next);
     }
 
+    template <class = void>
     void settle(position end) {
         settled = std::max(settled, end);
         cut = std::max(cut, registers.forget(end));
@@ -74,11 +75,13 @@ struct mailbox_replication {
         }
     }
     /// An entry of the metadata was set or removed. O(marks) when there are more than marks_max.
+    template <class = void>
     void mark_metadata(std::string_view key, register_mark mark) {
         if (cut.value != 0) mark.rise_above(cut);
         if (auto const it = metadata.find(key); it != metadata.end() && it->second.at != mark.at) mark.rise_above(it->second.stamp);
         set_metadata_mark(key, mark);
     }
+    template <class = void>
     void set_metadata_mark(std::string_view key, register_mark const& mark) {
         metadata.insert_or_assign(std::string(key), mark);
         if (metadata.size() <= marks_max) return;
@@ -116,7 +119,8 @@ struct delivery_list_layout {  // behind the marks; left out where there is none
 static_assert(sizeof(mailbox_replication_header) == 32 && sizeof(message_registers_layout) == 8);
 static_assert(sizeof(metadata_mark_layout) == 32);
 
-inline void encode_mailbox_replication(std::vector<std::byte>& out, mailbox_replication const& r) {
+template <class = void>
+void encode_mailbox_replication(std::vector<std::byte>& out, mailbox_replication const& r) {
     auto const ids = r.ids_left() > 0 ? r.ids : uid_block{0, 0};
     detail::put(out, mailbox_replication_header{ids.first, ids.last, r.settled.epoch, r.settled.n, r.cut.value,
                                                 static_cast<std::uint32_t>(r.registers.all().size()),
@@ -135,7 +139,8 @@ inline void encode_mailbox_replication(std::vector<std::byte>& out, mailbox_repl
 }
 
 /// Nothing when it is not what a state that stands at `end` wrote, with so many keywords and this UIDNEXT.
-inline std::optional<mailbox_replication> decode_mailbox_replication(bytes_view bytes, position end, std::uint32_t flags, std::size_t keyword_count,
+template <class = void>
+std::optional<mailbox_replication> decode_mailbox_replication(bytes_view bytes, position end, std::uint32_t flags, std::size_t keyword_count,
                                                                      uid_t uid_next) {
     byte_reader in(bytes);
     auto const h = in.take<mailbox_replication_header>();

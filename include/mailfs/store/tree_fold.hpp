@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // The fold of mailbox trees: two trees whose histories parted, the difference that joins them, and its bytes.
 //
-// Pure functions of contents. All rules are in tree_folder; who applies the difference computes nothing anew.
+// Pure functions of contents. All rules are in tree_folder; who applies the difference computes nothing anew. Templates so that they cost
+// only who uses them (docs/decisions/compile-cost.md).
 #pragma once
 
 #include <mailfs/format/byte_reader.hpp>
@@ -49,6 +50,7 @@ struct tree_fold {
 namespace detail {
 
 /// Joins two trees. One use: run() once.
+template <class = void>
 class tree_folder {
 public:
     tree_folder(tree_contents const& trunk, tree_contents const& branch) : trunk_(trunk), branch_(branch), at_{trunk.stream.at.epoch, trunk.stream.at.n + 1} {}
@@ -212,6 +214,7 @@ struct tree_fold_mailbox {
 };
 static_assert(sizeof(tree_fold_header) == 48 && sizeof(tree_fold_mailbox) == 88);
 
+template <class = void>
 class tree_fold_writer {
 public:
     std::vector<std::byte> write(tree_fold const& f) {
@@ -268,7 +271,8 @@ private:
     std::vector<std::byte> out_;
 };
 
-inline tree_fold::mailbox take_folded_mailbox(format::byte_reader& in) {
+template <class = void>
+tree_fold::mailbox take_folded_mailbox(format::byte_reader& in) {
     auto const l = in.take<tree_fold_mailbox>();
     tree_fold::mailbox m;
     m.entry = {guid{l.entry.id}, l.entry.uid_validity, special_use{std::uint16_t{l.entry.use}}, from_record(l.entry.created), from_record(l.entry.named)};
@@ -283,10 +287,12 @@ inline tree_fold::mailbox take_folded_mailbox(format::byte_reader& in) {
 }  // namespace detail
 
 /// Whole words of 8 bytes, as a record's payload.
-inline std::vector<std::byte> encode_tree_fold(tree_fold const& f) { return detail::tree_fold_writer{}.write(f); }
+template <class = void>
+std::vector<std::byte> encode_tree_fold(tree_fold const& f) { return detail::tree_fold_writer<>{}.write(f); }
 
 /// Nothing when the bytes are not what encode_tree_fold wrote. Whether it makes sense for a tree is for that to say.
-inline std::optional<tree_fold> decode_tree_fold(bytes_view payload) {
+template <class = void>
+std::optional<tree_fold> decode_tree_fold(bytes_view payload) {
     format::byte_reader in(payload);
     auto const h = in.take<detail::tree_fold_header>();
     if (!in.good() || h.version != tree_fold_version || h.seen_count > stream_state::origins_max || h.retired_count > stream_state::nodes_max) return std::nullopt;

@@ -105,6 +105,7 @@ inline std::uint32_t tree_checksum(bytes_view bytes) noexcept {
                   crc32c(bytes.first(offsetof(tree_snapshot_header, checksum))));
 }
 
+template <class = void>
 class tree_writer {
 public:
     std::vector<std::byte> write(tree_contents const& c) {
@@ -164,6 +165,7 @@ private:
     std::vector<std::byte> out_;
 };
 
+template <class = void>
 class tree_reader {
 public:
     tree_reader(bytes_view bytes, std::string_view file) noexcept : all_(bytes), rest_(bytes), file_(file) {}
@@ -273,13 +275,15 @@ private:
 
 /// Canonical: equal contents give equal bytes. Throws newer_version for contents that need it: a snapshot would let the
 /// log go whose operations only a newer version understands.
-inline std::vector<std::byte> encode_tree(tree_contents const& contents) {
+template <class = void>
+std::vector<std::byte> encode_tree(tree_contents const& contents) {
     if (contents.needs_newer)
         throw error(errc::newer_version, "tree", "the log has changes that this version does not know");
-    return detail::tree_writer{}.write(contents);
+    return detail::tree_writer<>{}.write(contents);
 }
 
 /// Throws corrupt (with `file` and the offset) for anything that encode_tree cannot have written, and newer_version.
-inline tree_contents decode_tree(bytes_view bytes, std::string_view file) { return detail::tree_reader(bytes, file).read(); }
+template <class = void>
+tree_contents decode_tree(bytes_view bytes, std::string_view file) { return detail::tree_reader<>(bytes, file).read(); }
 
 }  // namespace mailfs

@@ -523,9 +523,9 @@ TEST_CASE("mailbox_state: a node that was given the snapshot knows what a transa
     format::mailbox_transaction flags;
     uid_set one;
     one.add(258);
-    flags.change_flags(one, {.mode = flag_mode::add, .flags = flag::seen});
+    flags.change_flags(one, {.mode = flag_mode::add, .flags = flag::seen, .keywords = {}, .unchanged_since = {}});
     CHECK(c.state->recall({{9, 9}, 5}, flags.bytes()));
-    flags.change_flags(one, {.mode = flag_mode::add, .flags = flag::seen, .unchanged_since = 1});
+    flags.change_flags(one, {.mode = flag_mode::add, .flags = flag::seen, .keywords = {}, .unchanged_since = 1});
     CHECK(!c.state->recall({{9, 9}, 5}, flags.bytes()));  // whether the condition held is not kept
 }
 
