@@ -30,6 +30,7 @@ enum class errc {
     not_supported,        ///< this backend or kernel cannot do it
     past_gone,            ///< the state of that moment is told by files that are not kept any more
     unreachable,          ///< it is on other nodes, none of which answers now: try again later
+    histories_differ,     ///< two nodes hold other changes at the same position: an older copy of a disk. Nothing was changed
 };
 
 namespace detail {
@@ -56,6 +57,7 @@ struct error_category final : std::error_category {
             case errc::not_supported: return "not supported";
             case errc::past_gone: return "that past is not kept";
             case errc::unreachable: return "no node that has it can be reached";
+            case errc::histories_differ: return "the histories of two nodes differ";
         }
         return "unknown mailfs error";
     }

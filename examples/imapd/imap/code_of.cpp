@@ -24,6 +24,7 @@ std::string_view code_of(std::error_code code) {
         case mailfs::errc::network_filesystem:
         case mailfs::errc::past_gone:
         case mailfs::errc::not_supported: return "[SERVERBUG] ";
+        case mailfs::errc::histories_differ: return "[CONTACTADMIN] ";
         case mailfs::errc::unreachable:
         case mailfs::errc::io:
         case mailfs::errc::busy:

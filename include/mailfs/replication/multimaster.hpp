@@ -117,7 +117,9 @@ public:
         co_return true;
     }
     /// Loads what is on this node's disk, looks for the others, and returns when the state may be shown; false: neither this
-    /// node nor any peer that answers within join_ms has it. With a shared store: it is not there.
+    /// node nor any peer that answers within join_ms has it. With a shared store: it is not there. Throws histories_differ when
+    /// a peer has other changes at a position of ours, as later calls do when that shows later: the journal is closed then, and
+    /// both have what they had. (A history that goes back beyond the logs that the peer keeps cannot be compared.)
     asio::awaitable<bool> open() {
         auto const keep = core_;
         if (keep->is_open) co_return true;
@@ -176,6 +178,7 @@ struct multimaster<Transport, Host, Arbiter>::on<Log, Fs, M>::core final : detai
     asio::awaitable<bool> begin(bool has_state, bool is_new) {
         auto const self = this->shared_from_this();
         is_open = true;
+        clash = {};
         set.attach(name, *this);
         begin_member(has_state, is_new);
         co_await keeper.start(self);
@@ -194,11 +197,12 @@ struct multimaster<Transport, Host, Arbiter>::on<Log, Fs, M>::core final : detai
         is_open = false;
         set.detach(name);
         bool const was_master = member.role() == detail::member_role::master;
-        member.stop(errc::closed);
+        member.stop(clash ? errc::histories_differ : errc::closed);
         keeper.stop(was_master);
         moved_signal.raise();
     }
     void check_open() const {
+        if (clash) std::rethrow_exception(clash);
         if (!is_open) throw error(errc::closed, name, "the journal is not open");
     }
     // Younger than all that the stream knows of this node, whatever the clock says.
@@ -218,13 +222,17 @@ struct multimaster<Transport, Host, Arbiter>::on<Log, Fs, M>::core final : detai
     void begin_member(bool has_state, bool is_new) {
         guarded([&] { member.start(has_state, is_new, new_incarnation(), keeper.epoch_heard()); });
     }
-    // What the member finds wrong with the state ends this life of it.
+    // What the member finds wrong with the state ends this life of it. Where a peer has another history all that this node has stays as it is.
     template <class F>
     void guarded(F&& f) {
         try {
             f();
-        } catch (error const&) {
+        } catch (error const& e) {
             failure = std::current_exception();
+            if (e.code() == errc::histories_differ) {
+                clash = failure;
+                return close();
+            }
             broken = true;
             wake.raise();
         }
@@ -263,6 +271,7 @@ struct multimaster<Transport, Host, Arbiter>::on<Log, Fs, M>::core final : detai
         switch (why) {
             case errc::busy: return "no master that takes changes could be reached";
             case errc::no_space: return "the master's disk fails, and it has no room for more";
+            case errc::histories_differ: return "a peer has another history of it";
             default: return "the call ended before it was acknowledged";
         }
     }
@@ -333,6 +342,7 @@ struct multimaster<Transport, Host, Arbiter>::on<Log, Fs, M>::core final : detai
     detail::member<M> member;
     bool is_open = false;
     std::exception_ptr failure;
+    std::exception_ptr clash;  // why it closed itself
     bool broken = false;
 
     detail::signal wake;          // of the coroutine that writes

@@ -559,6 +559,65 @@ TEST_CASE("multimaster: a node whose disk comes from a backup waits for a peer, 
     }
 }
 
+TEST_CASE("multimaster: where a disk from an older copy gave one position two histories, both are kept and every call says so") {
+    for (auto const ring : {std::size_t{1} << 20, std::size_t{1}}) {  // what is behind the place is in memory, or in the log alone
+        cluster c(2);
+        c[2].kill();
+        c[2].options.ring_size = ring;
+        c[2].start();
+        c.open_all();
+        auto const has = [&](std::uint32_t node, std::uint64_t number) {
+            auto const& rows = c[node].state().rows();
+            for (std::size_t row = 0; row < rows.count(); ++row)
+                if (rows.id[row] == guid::from_words(number, number)) return true;
+            return false;
+        };
+        auto const a = c.append(1, 1);
+        REQUIRE(c.run([&] { return a->done && c.all_equal(); }));
+        c.world.run_for(second);
+        auto const backup = c[1].disk.after(power_cut::keep_all, 0);
+        auto const alone = [&](std::uint64_t number) {
+            c[1].start();
+            c[1].open();
+            REQUIRE(c.run([&] { return c[1].opened.has_value(); }));
+            auto const r = c.append(1, number);
+            REQUIRE(c.run([&] { return r->done; }));
+            return r->outcome.at;
+        };
+        c[2].kill(), c[1].kill();
+        auto const at = alone(2);  // in an epoch of which the backup does not know
+        c[2].start();
+        c[2].open();
+        REQUIRE(c.run([&] { return c[2].opened && c.all_equal(); }));
+        c[1].kill();
+        c.network.cut(1, 2), c.network.cut(2, 1);
+        c[1].disk = faulty_fs<>(backup);
+        REQUIRE(alone(3) == at);  // and here is that epoch again
+        auto const d = c.append(2, 4);
+        REQUIRE(c.run([&] { return d->done; }));
+        c.network.heal(1, 2), c.network.heal(2, 1);
+        REQUIRE(c.run([&] { return c[1].mail->failure() != nullptr; }));
+        auto const e = c.append(1, 5);
+        REQUIRE(c.run([&] { return e->done; }));
+        CHECK_MESSAGE(e->error.find("box: node 2 has other changes at position ") == 0, e->error);
+        auto const f = c.append(2, 6);
+        REQUIRE(c.run([&] { return f->done; }));
+        CHECK(f->error == "");
+        CHECK((has(2, 2) && !has(2, 3) && has(2, 4) && has(2, 6)));
+        c[1].kill();
+        c[1].start();
+        c[1].process->spawn([](box& b) -> asio::awaitable<void> { co_await b.open(); }(*c[1].mail), [&](std::exception_ptr thrown) { c[1].opened = !thrown; });
+        REQUIRE(c.run([&] { return c[1].opened.has_value(); }));
+        CHECK(!*c[1].opened);
+        CHECK((!has(1, 2) && has(1, 3)));
+        c[1].kill();
+        c[1].disk = {};  // as the error says
+        c[1].start();
+        c[1].open();
+        CHECK(c.run([&] { return c[1].opened && c.all_equal(); }));
+    }
+}
+
 TEST_CASE("multimaster: a member that reaches a branch which its master does not asks to be the master, and folds") {
     detail::reached_so_far() = {};
     cluster c(3);

@@ -167,7 +167,7 @@ private:
     asio::awaitable<void> read_for_peer() {
         auto const w = wanted_.front();
         wanted_.erase(wanted_.begin());
-        std::vector<format::stream_step> found;
+        found_steps found;
         try {
             found = co_await log_.read_from(w.from, w.chain, w.size_max);
         } catch (error const&) {

@@ -12,6 +12,7 @@
 #include <mailfs/log/state_machine.hpp>
 #include <mailfs/replication/arbiter.hpp>
 #include <mailfs/replication/detail/coverage.hpp>
+#include <mailfs/replication/detail/found_steps.hpp>
 #include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/replication/detail/own_calls.hpp>
 #include <mailfs/replication/detail/progress_table.hpp>
@@ -158,8 +159,8 @@ public:
     /// What was written may be lost; nothing is on stable storage from here on until disk_works().
     void disk_fails();
     void disk_works();
-    /// What read_steps() asked for: all steps there are from that place on. None: the log has not all, or they are too many bytes.
-    void steps_read(std::uint32_t node, position from, std::uint64_t chain, std::vector<format::stream_step> steps);
+    /// What read_steps() asked for.
+    void steps_read(std::uint32_t node, position from, std::uint64_t chain, found_steps found);
     /// What adopt() asked for is done, and the machine holds it; or it was refused.
     void adopted(bool good);
     /// Whether this state, which a peer gave, may take the place of ours: nothing of ours is missing in it, and no number that
@@ -318,6 +319,9 @@ private:
 
     void on(std::uint32_t node, peer& p, format::peer_catch_up const& m);
     void serve_catch_up(std::uint32_t node, peer& p, format::peer_catch_up const& m);
+    std::optional<std::uint64_t> chain_at(position p) const;
+    void tell_clash(std::uint32_t node, position at, std::uint64_t chain);
+    [[noreturn]] void found_clash(std::uint32_t node, position at) const;
     std::size_t size_of_state() const { return machine_->dump().size(); }
     void push_from_log(std::uint32_t node, peer& p, position from, std::uint64_t chain, std::vector<format::stream_step> steps);
     // Behind steps of that size, in one push. The greatest step has a push of its own, or the frame would be too big.
@@ -365,6 +369,7 @@ private:
     void check_calls();
     bool has_reached(position at, bool stored) const noexcept;
     std::size_t awaited(progress_table const& t) const noexcept;
+    bool has_masters_table() const noexcept;
     void tell_level(call& c) const;
     void give_up(call& c);
 

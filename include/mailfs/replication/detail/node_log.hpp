@@ -16,6 +16,7 @@
 #include <mailfs/log/log_directory.hpp>
 #include <mailfs/log/log_options.hpp>
 #include <mailfs/log/state_machine.hpp>
+#include <mailfs/replication/detail/found_steps.hpp>
 #include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/replication/detail/record_of.hpp>
 
@@ -125,7 +126,7 @@ public:
     }
     /// The steps behind this place, as far as they were flushed. None: the files do not have the place, or not all from there on, or
     /// that is more than `size_max` bytes. Cost: one read of the files that have them.
-    asio::awaitable<std::vector<format::stream_step>> read_from(position from, std::uint64_t chain, std::size_t size_max) {
+    asio::awaitable<found_steps> read_from(position from, std::uint64_t chain, std::size_t size_max) {
         reading r{from, chain, size_max};
         auto const names = co_await list_logs(fs_, directory_);
         for (auto const n : names.logs) {
@@ -136,7 +137,7 @@ public:
             auto const bytes = co_await read_log(log->file, path(log_name(n)));
             r.take(bytes_view(bytes).subspan(std::min(bytes.size(), sizeof h)), format::record_seed(h.nonce));
         }
-        co_return std::move(r.steps);
+        co_return found_steps{std::move(r.steps), r.is_there ? std::nullopt : r.other_chain};
     }
 
     /// Leaves what is there and goes on with this state: of this node itself, or a peer's. It is on stable storage then. The bytes
@@ -173,6 +174,7 @@ private:
         position at{};
         std::uint64_t chain_at = 0;
         bool is_there = false;
+        std::optional<std::uint64_t> other_chain{};
         std::size_t size = 0;
         std::vector<format::stream_step> steps{};
 
@@ -188,7 +190,11 @@ private:
             look();
             return is_there || at < from;
         }
-        void look() { is_there = is_there || (at == from && chain_at == chain); }
+        void look() {
+            if (at != from) return;
+            if (chain_at == chain) is_there = true;
+            else other_chain = chain_at;
+        }
         void take(bytes_view rest, std::uint32_t seed) {
             while (auto const record = format::decode_record(rest, seed)) {
                 if (!is_next(at, *record)) break;

@@ -46,6 +46,17 @@ public:
 
     /// The first step behind this place, if the ring still has it and knows the place; O(log count).
     std::optional<std::size_t> find(position before, std::uint64_t chain) const noexcept {
+        auto const first = find(before);
+        return first && entries_[*first].chain == chain ? first : std::nullopt;
+    }
+    /// The chain hash there, if the ring still knows.
+    std::optional<std::uint64_t> chain_at(position before) const noexcept {
+        auto const first = find(before);
+        return first ? std::optional(entries_[*first].chain) : std::nullopt;
+    }
+
+private:
+    std::optional<std::size_t> find(position before) const noexcept {
         std::size_t first = 0;
         for (auto n = entries_.size(); n > 0;) {
             auto const half = n / 2;
@@ -56,11 +67,9 @@ public:
                 n = half;
             }
         }
-        if (first == entries_.size() || entries_[first].before != before || entries_[first].chain != chain) return std::nullopt;
+        if (first == entries_.size() || entries_[first].before != before) return std::nullopt;
         return first;
     }
-
-private:
     static std::size_t cost(format::stream_step const& s) noexcept { return sizeof(entry) + s.payload.size(); }
 
     std::size_t size_max_;

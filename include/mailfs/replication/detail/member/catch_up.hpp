@@ -7,10 +7,11 @@
 namespace mailfs::detail {
 
 template <replicated_machine M>
-void member<M>::steps_read(std::uint32_t node, position from, std::uint64_t chain, std::vector<format::stream_step> steps) {
+void member<M>::steps_read(std::uint32_t node, position from, std::uint64_t chain, found_steps found) {
     auto const p = find(node);
     if (role_ == member_role::closed || p == nullptr || !p->up || !std::exchange(p->is_read_for, false)) return;
-    push_from_log(node, *p, from, chain, std::move(steps));
+    if (found.other_chain && contains(stream().history(), from)) tell_clash(node, from, *found.other_chain);
+    else push_from_log(node, *p, from, chain, std::move(found.steps));
     if (is_master()) go_on();  // it may want greater ids than there are
     flush();
 }
@@ -64,6 +65,7 @@ void member<M>::serve_catch_up(std::uint32_t node, peer& p, format::peer_catch_u
         io_->send(node, format::peer_push{m.from, m.chain, false, {}});
         return;
     }
+    if (auto const other = chain_at(m.from); other && other != m.chain) return tell_clash(node, m.from, *other);
     flush_batch();  // what is in the ring goes to it once
     if (auto const first = ring_.find(m.from, m.chain)) {
         hit(reached::caught_up_by_ring);
@@ -81,6 +83,27 @@ void member<M>::serve_catch_up(std::uint32_t node, peer& p, format::peer_catch_u
         p.follows = m.from.epoch == stream().at.epoch;  // it is ahead of us, and we both follow one master
         announce_to(node);
     }
+}
+
+// As far as it is known without a look into the log.
+template <replicated_machine M>
+std::optional<std::uint64_t> member<M>::chain_at(position p) const {
+    if (rules_.shared) return std::nullopt;  // the store knows which of the two is
+    return p == stream().at ? std::optional(stream().chain) : ring_.chain_at(p);
+}
+
+// A push of nothing, from where it stands: it sees then that it does not stand there. A snapshot would take the place of what it has.
+template <replicated_machine M>
+void member<M>::tell_clash(std::uint32_t node, position at, std::uint64_t chain) {
+    io_->send(node, format::peer_push{at, chain, false, {}});
+}
+
+template <replicated_machine M>
+void member<M>::found_clash(std::uint32_t node, position at) const {
+    throw error(errc::histories_differ, name_,
+                "node " + std::to_string(node) + " has other changes at position " + std::to_string(at.epoch) + "." + std::to_string(at.n) +
+                    ", as happens when a disk comes from an older copy and replication_options::disk does not say so. Both nodes keep what they have. "
+                    "Move this directory of one of them away, and it gets what the other has");
 }
 
 // Behind them comes what the ring has, or what was applied meanwhile and is in the log, too.
@@ -186,6 +209,7 @@ void member<M>::on(std::uint32_t node, peer&, format::peer_push const& m) {
     }
     if (place_chain != chain) {
         hit(reached::push_clash);
+        if (!rules_.shared) found_clash(node, at);
         caught_up_ = false;
         ask_upstream(true);
         return;

@@ -125,7 +125,7 @@ bool member<M>::has_reached(position at, bool stored) const noexcept {
         if (in_memory) return t.holders(at, false) >= options_.copies_in_memory;
         return t.holders(at, true) >= 1 || mutated(mutant::acknowledge_before_sync);
     }
-    if (!is_master() && !t.has_heard_of(stream().owner.node)) return false;  // its master has not told who else is there
+    if (!is_master() && !has_masters_table()) return false;
     auto const live = t.count() + awaited(t);
     if (stored && !mutated(mutant::acknowledge_before_sync)) {
         auto const wanted = std::min(options_.copies_on_disk, live) - (mutated(mutant::acknowledge_one_too_few) ? 1 : 0);
@@ -133,6 +133,12 @@ bool member<M>::has_reached(position at, bool stored) const noexcept {
     }
     if (live >= options_.copies_in_memory) return t.holders(at, false) >= options_.copies_in_memory || mutated(mutant::lagging_counted);
     return t.holders(at, true) >= live;  // too few to be safe in memory: on all disks there are
+}
+
+// Its master has told who else is there. What stands there without that is this node alone, which may be the one that opened the epoch.
+template <replicated_machine M>
+bool member<M>::has_masters_table() const noexcept {
+    return told_.has_heard_of(stream().owner.node) && (stream().owner.node != options_.self.node || told_.nodes().size() > 1);
 }
 
 // An epoch begins with its master alone in the table: the others are there, and will have followed in a moment.
