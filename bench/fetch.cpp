@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // How fast do all messages of a mailbox come from disk, cold and warm, beside a Maildir and beside cat of the same bytes?
 //   Each message is whole in memory in the end, and checked where the format has a checksum; cat reads the files of multi_dbox in pieces
-//   of 128 KiB and looks at nothing. Ratios: .of_cat is time over cat's (1 is as fast), .of_maildir is speed over Maildir's.
+//   of 128 KiB and looks at nothing, checked_cat computes a checksum of them. Ratios: .of_cat is time over cat's (1 is as fast),
+//   .of_maildir is speed over Maildir's.
 //   Cold: the page cache has forgotten the mail, not the directories.
 #include "bench.hpp"
 #include "mail_on_disk.hpp"
@@ -9,6 +10,7 @@
 
 #include <mailfs/dbox/multi_dbox.hpp>
 #include <mailfs/dbox/single_dbox.hpp>
+#include <mailfs/format/crc32c.hpp>
 #include <mailfs/fs/pooled.hpp>
 #include <mailfs/fs/posix_fs.hpp>
 #if defined(MAILFS_BENCH_URING)
@@ -75,13 +77,21 @@ sum fetch(Fs fs) {
     return all;
 }
 
-sum cat(std::vector<std::string> const& files) {
+template <class Take>
+sum cat(std::vector<std::string> const& files, Take take) {
     sum all;
     std::vector<std::byte> buffer(128 << 10);
     all.seconds = bench::seconds([&] {
-        for (auto const& path : files) all.bytes += bench::read_file(path, buffer, [](auto) {});
+        for (auto const& path : files) all.bytes += bench::read_file(path, buffer, take);
     });
     return all;
+}
+sum cat(std::vector<std::string> const& files) {
+    return cat(files, [](auto) {});
+}
+sum checked_cat(std::vector<std::string> const& files) {
+    std::uint32_t crc = 0;
+    return cat(files, [&](auto piece) { crc = crc32c(piece, crc); });
 }
 sum maildir(std::vector<std::string> const& files) {
     sum all;
@@ -114,6 +124,7 @@ places prepare(bench::run& run) {
     p.multi_mail = bench::files_below(p.multi + "/alice/mail");
     p.single_mail = bench::files_below(p.single + "/alice/mail");
     p.maildir_mail = bench::files_below(p.maildir);
+    bench::settle(p.maildir);
     return p;
 }
 
@@ -127,9 +138,12 @@ void measure(bench::run& run, places const& p, bool cold) {
     };
     ready(p.multi_mail);
     auto const bare = cat(p.multi_mail);
+    ready(p.multi_mail);
+    auto const checked = checked_cat(p.multi_mail);
     ready(p.maildir_mail);
     auto const peer = maildir(p.maildir_mail);
     run.figure(how + "cat", static_cast<double>(bare.bytes) / bare.seconds / 1e6, "MB/s");
+    run.figure(how + "checked_cat", static_cast<double>(checked.bytes) / checked.seconds / 1e6, "MB/s");
     run.figure(how + "maildir", static_cast<double>(peer.messages) / peer.seconds, "messages/s");
     run.figure(how + "maildir.bytes", static_cast<double>(peer.bytes) / peer.seconds / 1e6, "MB/s");
     auto const tell = [&](std::string const& name, sum const& s) {
@@ -137,6 +151,7 @@ void measure(bench::run& run, places const& p, bool cold) {
         run.figure(how + name, static_cast<double>(s.messages) / s.seconds, "messages/s");
         run.figure(how + name + ".bytes", static_cast<double>(s.bytes) / s.seconds / 1e6, "MB/s");
         run.figure(how + name + ".of_cat", s.seconds / bare.seconds * static_cast<double>(bare.bytes) / static_cast<double>(s.bytes), "");
+        run.figure(how + name + ".of_checked_cat", s.seconds / checked.seconds * static_cast<double>(checked.bytes) / static_cast<double>(s.bytes), "");
         run.figure(how + name + ".of_maildir", peer.seconds / s.seconds, "");
     };
     auto const each = [&](std::string const& name, auto make) {

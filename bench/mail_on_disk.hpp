@@ -81,6 +81,11 @@ inline std::vector<std::string> files_below(std::string const& root) {
     std::sort(all.begin(), all.end());
     return all;
 }
+/// What was written is on the disk: the kernel does nothing of its own while others are measured.
+inline void settle(std::string const& directory) {
+    unique_fd const fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd || ::syncfs(fd.get()) != 0) fail("syncfs " + directory);
+}
 /// The page cache forgets them: what is read next comes from the disk.
 inline void make_cold(std::vector<std::string> const& files) {
     bool synced = false;

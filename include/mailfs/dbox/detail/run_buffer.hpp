@@ -2,6 +2,7 @@
 // The bytes of messages that one call reads.
 #pragma once
 
+#include <mailfs/dbox/detail/read_buffers.hpp>
 #include <mailfs/dbox/detail/unpack_message.hpp>
 #include <mailfs/dbox/message_format.hpp>
 #include <mailfs/format/dbox_message.hpp>
@@ -29,7 +30,7 @@ public:
     explicit run_buffer(std::span<mail_to_read const> run)
         : begin_(run.front().where.offset),
           size_(run.back().where.offset - begin_ + sizeof(dbox_message_header) + std::min(run.back().size, read_run_size_max)),
-          bytes_(std::make_shared_for_overwrite<std::byte[]>(size_)) {}
+          bytes_(read_buffers<>::take(size_)) {}
 
     std::span<std::byte> room() const noexcept { return {bytes_.get(), size_}; }
 

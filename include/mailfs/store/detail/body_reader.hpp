@@ -64,7 +64,7 @@ public:
 
     bool reads_on(uid_t first, uid_t last, uid_t next) const {
         if constexpr (run_format<Format>) {
-            auto const a = find(first), b = find(last), c = find(next);
+            auto const a = find(first, run_), b = find(last, near_), c = find(next, near_);
             if (!a || !b || !c || !goes_whole(*a) || !goes_whole(*b) || !goes_whole(*c)) return false;
             return Format::reads_on(*a, *b, *c);
         } else {
@@ -99,13 +99,15 @@ public:
     }
 
 private:
-    std::optional<mail_to_read> find(uid_t uid) const {
+    std::optional<mail_to_read> find(uid_t uid) const { return find(uid, near_); }
+    // `near` is the row that was found last: who fetches asks for one after another.
+    std::optional<mail_to_read> find(uid_t uid, std::size_t& near) const {
         auto const& rows = index_->state().rows();
         auto const is_at = [&](std::size_t row) { return row < rows.count() && rows.uid[row] == uid; };
-        auto row = is_at(near_) ? near_ : near_ + 1;  // who fetches asks for one after another
+        auto row = is_at(near) ? near : near + 1;
         if (!is_at(row)) row = rows.lower_bound(uid);
         if (!is_at(row)) return std::nullopt;
-        near_ = row;
+        near = row;
         return mail_to_read{rows.id[row], rows.where[row], rows.size[row]};
     }
     std::string index_directory() const { return core_->box_directory(index_->state().object()); }
@@ -191,7 +193,8 @@ private:
     std::shared_ptr<account_core<Index, Format>> core_;
     std::shared_ptr<Index> index_;
     mail_part part_;
-    mutable std::size_t near_ = 0;  // the row that was found last
+    mutable std::size_t near_ = 0;  // a row: of what was read or looked for last
+    mutable std::size_t run_ = 0;   // of the first message of the run that is being put together
 };
 
 }  // namespace mailfs::detail
