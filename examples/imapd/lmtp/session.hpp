@@ -7,15 +7,15 @@
 #include "settings.hpp"
 
 #include <mailfs/error.hpp>
+#include <mailfs/store/deliver.hpp>
 #include <mailfs/store/store.hpp>
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdio>
-#include <exception>
+#include <map>
 #include <memory>
-#include <span>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -159,38 +159,23 @@ private:
 
     /// One reply for each recipient, in their order; a user named twice gets one copy.
     asio::awaitable<void> deliver_to_all(std::string const& message, bool too_big) {
-        std::vector<std::string> replies;
-        for (auto const& user : recipients_) {
-            auto const first =
-                static_cast<std::size_t>(std::find(recipients_.begin(), recipients_.end(), user) - recipients_.begin());
-            std::string reply = too_big ? "552 5.3.4 Message too big" : "";
-            if (first < replies.size())
-                reply = replies[first];
-            else if (!too_big)
-                reply = co_await deliver(user, message);
-            replies.push_back(std::move(reply));
+        if (too_big) {
+            for (std::size_t n = recipients_.size(); n > 0; --n) say("552 5.3.4 Message too big");
+            co_return;
         }
-        for (auto const& reply : replies) say(reply);
+        std::vector<mailfs::recipient> to;
+        for (auto const& user : std::set(recipients_.begin(), recipients_.end())) to.push_back({user});
+        mailfs::new_message mail;
+        mail.bytes = mailfs::as_bytes(message);
+        auto const done = co_await mailfs::deliver(store_, to, mail);
+        std::map<std::string, std::string> replies;
+        for (std::size_t n = 0; n < to.size(); ++n) replies[to[n].account] = reply_to(done[n]);
+        for (auto const& user : recipients_) say(replies[user]);
     }
-
-    asio::awaitable<std::string> deliver(std::string const& user, std::string const& message) {
-        std::string reply;
-        try {
-            auto account = co_await store_.account(user);
-            auto inbox = co_await account.open("INBOX");
-            std::vector<mailfs::new_message> mail(1);
-            mail[0].bytes = mailfs::as_bytes(message);
-            std::span<mailfs::new_message const> const all(mail);
-            auto const uids = co_await inbox.append(all);
-            reply = fmt::format("250 2.0.0 Stored as UID {}", uids.at(0));
-        } catch (std::system_error const& error) {
-            reply = failure_reply(error.code());
-            fmt::print(stderr, "imapd: delivery failed: {}\n", error.what());
-        } catch (std::exception const& error) {
-            reply = "451 4.3.0 Internal error";
-            fmt::print(stderr, "imapd: delivery failed: {}\n", error.what());
-        }
-        co_return reply;
+    static std::string reply_to(mailfs::delivered const& d) {
+        if (!d.error) return fmt::format("250 2.0.0 Stored as UID {}", d.uid);
+        fmt::print(stderr, "imapd: delivery failed: {}\n", d.reason);
+        return failure_reply(d.error);
     }
 
     std::shared_ptr<net::connection> io_;

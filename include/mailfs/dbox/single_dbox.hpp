@@ -6,6 +6,7 @@
 #include <mailfs/dbox/detail/read_message.hpp>
 #include <mailfs/dbox/detail/scan_file.hpp>
 #include <mailfs/dbox/message_format.hpp>
+#include <mailfs/detail/at_once.hpp>
 #include <mailfs/detail/wait.hpp>
 #include <mailfs/error.hpp>
 #include <mailfs/format/dbox_message.hpp>
@@ -13,6 +14,7 @@
 #include <mailfs/host/system_host.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <exception>
 #include <span>
 #include <string>
@@ -31,6 +33,8 @@ public:
     using fs_type = Fs;
     using host_type = Host;
     static constexpr bool shares_files = false;
+    static constexpr std::size_t files_at_once = 16;                    ///< that one write() makes at the same time,
+    static constexpr std::size_t bytes_at_once = std::size_t{16} << 20;  ///< of so many bytes
 
     single_dbox(Fs fs, std::string directory, Host host, dbox_options options = {})
         : fs_(std::move(fs)), directory_(std::move(directory)), host_(std::move(host)), options_(options) {}
@@ -41,9 +45,12 @@ public:
         for (auto const& mail : mails) detail::check_size(mail, options_, directory_);
         std::vector<guid> made;
         std::exception_ptr failure;
+        auto one = [&](std::size_t n) -> asio::awaitable<void> {
+            if (co_await create(mails[n], d)) made.push_back(mails[n].id);
+        };
         try {
-            for (auto const& mail : mails)
-                if (co_await create(mail, d)) made.push_back(mail.id);
+            auto const most = files_of(mails);
+            co_await detail::at_once(mails.size(), most, std::move(one));
         } catch (...) {
             failure = std::current_exception();
         }
@@ -120,6 +127,13 @@ private:
     std::string path_of(guid const& id) const {
         auto const name = id.hex();
         return directory_ + '/' + name.substr(0, 2) + '/' + name;
+    }
+
+    // Each is copied into one piece: of long ones few at a time.
+    static std::size_t files_of(std::span<mail_to_write const> mails) noexcept {
+        std::size_t longest = 1;
+        for (auto const& mail : mails) longest = std::max(longest, mail.bytes.size());
+        return std::clamp<std::size_t>(bytes_at_once / longest, 1, files_at_once);
     }
 
     // Nothing where a file stands in the directory's place: it is not ours.

@@ -5,9 +5,12 @@
 #include "support/run.hpp"
 
 #include <mailfs/fs/counting_fs.hpp>
+#include <mailfs/fs/latency_fs.hpp>
 #include <mailfs/fs/memory_fs.hpp>
 
 #include <doctest/doctest.h>
+
+#include <chrono>
 
 using namespace mailfs;
 using namespace mailfs::test;
@@ -28,6 +31,33 @@ TEST_CASE("single_dbox: a write is one create, a read one open and one read call
         CHECK(fs.counts().open == 1);
         CHECK(fs.counts().read == 1);
         CHECK(fs.counts().calls() == 2);
+    });
+}
+
+TEST_CASE("single_dbox: the files of one write are made several at a time, of long messages fewer") {
+    using slow = counting_fs<latency_fs<memory_fs>>;
+    run([]() -> asio::awaitable<void> {
+        slow const fs(latency_fs<memory_fs>(memory_fs(), {.create = std::chrono::milliseconds(5)}));
+        auto format = make_format<single_dbox<slow, fixed_host>>(fs);
+        auto const timed = [&](std::uint64_t first, std::uint64_t count, std::size_t size) -> asio::awaitable<double> {
+            auto const body = noise(size);
+            std::vector<mail_to_write> mails;
+            for (auto n = first; n < first + count; ++n) mails.push_back({numbered(n), 1, body});
+            auto const begun = std::chrono::steady_clock::now();
+            auto const places = co_await format.write(mails, durability::stored);
+            auto const took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+            CHECK(places.size() == count);
+            for (auto const& m : mails) {
+                auto const there = co_await format.read(m.id, places.front());
+                CHECK(there == body);
+            }
+            co_return took;
+        };
+        auto const small = co_await timed(1, 32, 100);
+        CHECK(small >= 0.010);
+        CHECK(small < 0.080);  // 0.160 one after the other
+        auto const one_by_one = co_await timed(100, 3, 9U << 20);
+        CHECK(one_by_one >= 0.015);
     });
 }
 
