@@ -33,6 +33,7 @@ inline constexpr std::size_t login_failures_max = 3;        ///< per connection
 inline constexpr std::size_t bad_preauth_max = 10;          ///< malformed commands before login
 inline constexpr std::size_t commands_preauth_max = 100;    ///< commands of any kind before login
 inline constexpr std::size_t bad_in_a_row_max = 100;        ///< malformed commands without a good one between them
+inline constexpr std::size_t appends_max = 256;             ///< messages of one APPEND (MULTIAPPEND)
 inline constexpr std::size_t search_depth_max = 32;         ///< nested NOT, OR and parentheses
 inline constexpr std::size_t sequence_ranges_max = 10'000;  ///< comma-separated items of a sequence set
 inline constexpr std::size_t list_pattern_size_max = 1024;  ///< reference and pattern of a LIST together

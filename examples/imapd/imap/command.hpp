@@ -143,12 +143,16 @@ struct status {
     std::string mailbox;
     std::vector<status_item> items;
 };
-struct append {
-    std::string mailbox;
+/// One message of an APPEND.
+struct appended {
     flag_list flags;
     std::uint64_t received_ms = 0;
-    std::string_view message;
-};  // into the command's text
+    std::string_view message;  // into the command's text
+};
+struct append {
+    std::string mailbox;
+    std::vector<appended> mails;  ///< one, or more (MULTIAPPEND, RFC 3502)
+};
 struct fetch {
     bool uid = false;
     sequence_set set;

@@ -78,10 +78,8 @@ arguments list(cursor& in) {
     return parse_list(in, Lsub);
 }
 
-arguments append(cursor& in) {
-    cmd::append out;
-    in.space();
-    out.mailbox = in.mailbox();
+cmd::appended appended(cursor& in) {
+    cmd::appended out;
     in.space();
     if (in.peek() == '(') {
         out.flags = parse_flags(in, true);
@@ -94,6 +92,15 @@ arguments append(cursor& in) {
         in.space();
     }
     out.message = in.literal();
+    return out;
+}
+
+arguments append(cursor& in) {
+    cmd::append out;
+    in.space();
+    out.mailbox = in.mailbox();
+    do out.mails.push_back(appended(in));
+    while (!in.at_end());
     return out;
 }
 

@@ -50,7 +50,7 @@ inline bool is_trouble(std::error_code code) {
 /// May be said before and after login alike.
 inline constexpr std::string_view capabilities =
     "IMAP4rev1 LITERAL+ SASL-IR AUTH=PLAIN ID ENABLE IDLE NAMESPACE UIDPLUS UNSELECT CHILDREN SPECIAL-USE "
-    "CREATE-SPECIAL-USE MOVE "
+    "CREATE-SPECIAL-USE MOVE MULTIAPPEND "
     "CONDSTORE STATUS=SIZE";
 
 /// Belongs to the connection's executor, as does the store. Memory: the limits, one message of an APPEND, and the window

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// APPEND, COPY, MOVE, EXPUNGE, and what UIDPLUS (RFC 4315) says of them. Included by session.hpp.
+// APPEND (MULTIAPPEND too, RFC 3502), COPY, MOVE, EXPUNGE, and what UIDPLUS (RFC 4315) says of them. Included by session.hpp.
 #pragma once
 
 #include "imap/session.hpp"
@@ -26,14 +26,12 @@ template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::append const& c) {
     auto target = co_await open_target(c.mailbox);
     if (!target) co_return try_create();
-    std::vector<mailfs::new_message> mail(1);
-    mail[0].bytes = mailfs::as_bytes(c.message);
-    mail[0].flags = c.flags.flags;
-    mail[0].keywords = c.flags.keywords;
-    mail[0].received_ms = c.received_ms;
-    std::span<mailfs::new_message const> const all(mail);
+    if (c.mails.size() > limits::appends_max) co_return no("[LIMIT] More messages than one APPEND takes");
+    std::vector<mailfs::new_message> mails;
+    for (auto const& m : c.mails) mails.push_back({mailfs::as_bytes(m.message), m.flags.flags, m.flags.keywords, m.received_ms});
+    std::span<mailfs::new_message const> const all(mails);
     auto const uids = co_await target->append(all);
-    co_return ok(fmt::format("[APPENDUID {} {}] APPEND completed", target->uid_validity(), uids.at(0)));
+    co_return ok(fmt::format("[APPENDUID {} {}] APPEND completed", target->uid_validity(), ordered_text(uids)));
 }
 
 template <class Store, mime::extractor Extractor>

@@ -185,6 +185,11 @@ class Imap(Wire):
     def append(self, mailbox, message, arguments=""):
         return self.ok(f"APPEND {mailbox} {arguments}{{{len(message)}+}}\r\n".encode() + message)
 
+    def append_many(self, mailbox, *messages, arguments=""):
+        """One APPEND for all of them (RFC 3502)."""
+        each = [f"{arguments}{{{len(m)}+}}\r\n".encode() + m for m in messages]
+        return self.ok(f"APPEND {mailbox} ".encode() + b" ".join(each))
+
     def search(self, keys, uid=False):
         line = self.ok(("UID " if uid else "") + "SEARCH " + keys).having("* SEARCH")[0]
         return [int(n) for n in line.split()[2:]]

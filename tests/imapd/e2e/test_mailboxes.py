@@ -30,7 +30,7 @@ class Mailboxes(unittest.TestCase):
             told = imap.ok("CAPABILITY").untagged[0].decode().split()
             login = imap.ok(f'LOGIN alice "{PASSWORD}"').code("CAPABILITY").split()
         self.assertEqual(told[2:], login)
-        for name in ("LITERAL+ IDLE UIDPLUS MOVE NAMESPACE UNSELECT CHILDREN SPECIAL-USE ENABLE CONDSTORE ID SASL-IR AUTH=PLAIN").split():
+        for name in ("LITERAL+ IDLE UIDPLUS MOVE MULTIAPPEND NAMESPACE UNSELECT CHILDREN SPECIAL-USE ENABLE CONDSTORE ID SASL-IR AUTH=PLAIN").split():
             self.assertIn(name, told)
 
     def test_sasl_plain_with_and_without_an_initial_response(self):

@@ -47,6 +47,21 @@ class Messages(unittest.TestCase):
         self.assertEqual(self.imap.no("SELECT nothing").code("NONEXISTENT"), "")
         self.imap.bad("FETCH 1 FLAGS")  # a SELECT that failed leaves none selected
 
+    def test_one_append_of_several_messages_is_all_or_none(self):
+        sent = [b"Subject: m%d\r\n\r\n%s" % (n, b"x" * n * 100) for n in range(40)]
+        answer = self.imap.append_many("INBOX", *sent, arguments="(\\Flagged) ")
+        self.assertRegex(answer.code("APPENDUID"), r"^\d+ 1:40$")
+        self.imap.ok("SELECT INBOX")
+        self.assertEqual([self.imap.body(n) for n in range(1, 41)], sent)
+        self.assertEqual(self.imap.flags(7), {"\\Flagged"})
+        self.assertEqual(self.imap.append("INBOX", b"one").code("APPENDUID").split()[1], "41")
+        several = b" ".join(b"{%d+}\r\n%s" % (len(m), m) for m in (b"a", b"b"))
+        self.assertEqual(self.imap.no(b"APPEND nowhere " + several).code("TRYCREATE"), "")
+        self.imap.bad(b"APPEND INBOX " + several + b" (\\Seen)")
+        self.assertEqual(self.imap.no(b"APPEND INBOX " + b" ".join([b"{1+}\r\nz"] * 257)).code("LIMIT"), "")
+        self.imap.ok("NOOP")
+        self.assertIn(b"MESSAGES 41", self.imap.ok("STATUS INBOX (MESSAGES)").untagged[0])
+
     def test_envelope_and_structure(self):
         imap = self.imap
         imap.append("INBOX", MULTIPART)

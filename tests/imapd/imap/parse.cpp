@@ -146,12 +146,28 @@ TEST_CASE("parse: STORE modes, conditions, flags and keywords") {
 TEST_CASE("parse: APPEND points to its message where it lies") {
     std::string const text = "a APPEND Sent (\\Seen) \" 1-Jan-2024 10:00:00 +0100\" {5}\r\nhello";
     auto const a = good<cmd::append>(text);
-    CHECK(a.message == "hello");
-    CHECK(a.message.data() == text.data() + text.size() - 5);
-    CHECK(a.received_ms == 1704099600000);
+    REQUIRE(a.mails.size() == 1);
+    CHECK(a.mails[0].message == "hello");
+    CHECK(a.mails[0].message.data() == text.data() + text.size() - 5);
+    CHECK(a.mails[0].received_ms == 1704099600000);
     CHECK(is_bad("a APPEND Sent \"1-Jan-2024\" {1}\r\nx"));
     CHECK(is_bad("a APPEND Sent hello"));
-    CHECK(is_bad("a APPEND Sent {5}\r\nhello {1}\r\nx"));
+    CHECK(is_bad("a APPEND Sent {5}\r\nhello "));
+    CHECK(is_bad("a APPEND Sent {5}\r\nhello{1}\r\nx"));
+    CHECK(is_bad("a APPEND Sent {5}\r\nhello (\\Seen)"));
+}
+
+TEST_CASE("parse: APPEND takes several messages, each with flags and a date of its own (RFC 3502)") {
+    std::string const text = "a APPEND Sent {5}\r\nhello (\\Seen k) {2}\r\n(\" \" 1-Jan-2024 10:00:00 +0100\" {0}\r\n";
+    auto const a = good<cmd::append>(text);
+    REQUIRE(a.mails.size() == 3);
+    CHECK(a.mails[0].message == "hello");
+    CHECK(a.mails[0].flags.flags == mailfs::flag::none);
+    CHECK(a.mails[1].message == "(\"");
+    CHECK(a.mails[1].flags.flags == mailfs::flag::seen);
+    CHECK(a.mails[1].flags.keywords.size() == 1);
+    CHECK(a.mails[2].message == "");
+    CHECK(a.mails[2].received_ms == 1704099600000);
 }
 
 TEST_CASE("parse: SEARCH keys nest, up to a bound") {
