@@ -4,6 +4,7 @@
 
 #include "imap/session.hpp"
 
+#include <algorithm>
 #include <span>
 
 namespace imapd::imap {
@@ -27,6 +28,8 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::append const& c) {
     auto target = co_await open_target(c.mailbox);
     if (!target) co_return try_create();
     if (c.mails.size() > limits::appends_max) co_return no("[LIMIT] More messages than one APPEND takes");
+    bool const cancelled = std::any_of(c.mails.begin(), c.mails.end(), [](cmd::appended const& m) { return m.message.empty(); });
+    if (c.mails.size() > 1 && cancelled) co_return no("APPEND was cancelled, by a message without bytes");  // RFC 3502
     std::vector<mailfs::new_message> mails;
     for (auto const& m : c.mails) mails.push_back({mailfs::as_bytes(m.message), m.flags.flags, m.flags.keywords, m.received_ms});
     std::span<mailfs::new_message const> const all(mails);

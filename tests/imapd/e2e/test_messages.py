@@ -59,6 +59,7 @@ class Messages(unittest.TestCase):
         self.assertEqual(self.imap.no(b"APPEND nowhere " + several).code("TRYCREATE"), "")
         self.imap.bad(b"APPEND INBOX " + several + b" (\\Seen)")
         self.assertEqual(self.imap.no(b"APPEND INBOX " + b" ".join([b"{1+}\r\nz"] * 257)).code("LIMIT"), "")
+        self.imap.no(b"APPEND INBOX {1+}\r\nz {0+}\r\n")  # the client cancels
         self.imap.ok("NOOP")
         self.assertIn(b"MESSAGES 41", self.imap.ok("STATUS INBOX (MESSAGES)").untagged[0])
 
