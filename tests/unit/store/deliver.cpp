@@ -69,6 +69,6 @@ TEST_CASE("deliver: recipients do not wait for each other") {
         co_await timed(16);  // makes the accounts
         auto const one = co_await timed(1);
         auto const all = co_await timed(16);
-        CHECK(all < 5 * one);
+        CHECK(all < 10 * one);  // 16 one after the other
     });
 }
