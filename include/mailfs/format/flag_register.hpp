@@ -16,17 +16,18 @@ struct register_layout {
     le32 what;
     le32 node;
     le64 incarnation;
+    le64 counter;
     le64 stamp;
     le32 epoch;
     le32 n;
 };
-static_assert(sizeof(register_layout) == 32);
+static_assert(sizeof(register_layout) == 40);
 
 inline register_layout to_layout(flag_register const& r) noexcept {
-    return {r.what, r.mark.origin.node, r.mark.origin.incarnation, r.mark.stamp.value, r.mark.at.epoch, r.mark.at.n};
+    return {r.what, r.mark.dot.origin.node, r.mark.dot.origin.incarnation, r.mark.dot.counter, r.mark.stamp.value, r.mark.at.epoch, r.mark.at.n};
 }
 inline flag_register from_layout(register_layout const& l) noexcept {
-    return {l.what, {{l.epoch, l.n}, {l.stamp}, {l.node, l.incarnation}}};
+    return {l.what, {{l.epoch, l.n}, {l.stamp}, {{l.node, l.incarnation}, l.counter}}};
 }
 
 inline void encode_registers(std::vector<std::byte>& out, std::vector<flag_register> const& all) {

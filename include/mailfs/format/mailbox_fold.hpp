@@ -30,7 +30,7 @@
 
 namespace mailfs::format {
 
-inline constexpr std::uint32_t mailbox_fold_version = 1;  ///< a reader refuses a greater one
+inline constexpr std::uint32_t mailbox_fold_version = 2;  ///< a reader refuses any other
 
 struct mailbox_fold_header {
     le32 version = mailbox_fold_version;
@@ -85,7 +85,7 @@ struct folded_range_layout {
     le32 first, last;
 };
 static_assert(sizeof(mailbox_fold_header) == 88 && sizeof(folded_message_layout) == 24 && sizeof(folded_row_layout) == 80);
-static_assert(sizeof(folded_metadata_layout) == 40 && sizeof(folded_range_layout) == 8);
+static_assert(sizeof(folded_metadata_layout) == 48 && sizeof(folded_range_layout) == 8);
 
 /// A message that is different in the trunk from now on. Ascending by `from`, adopted ones behind all others.
 struct folded_message {

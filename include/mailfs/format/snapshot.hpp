@@ -23,7 +23,7 @@ namespace mailfs::format {
 inline constexpr std::string_view snapshot_magic = "mfsIDX\r\n";
 inline constexpr std::uint16_t snapshot_major = 1;
 inline constexpr std::uint16_t snapshot_minor = 0;
-inline constexpr std::uint64_t snapshot_feature_replicated = 1;  ///< several nodes share the mailbox: column `replication` is there
+inline constexpr std::uint64_t snapshot_feature_replicated = 2;  ///< several nodes share the mailbox: column `replication` is there
 inline constexpr std::uint64_t snapshot_features_known = snapshot_feature_replicated;
 inline constexpr std::size_t snapshot_block = 64U << 10;       ///< bytes under one checksum, at most
 inline constexpr std::size_t snapshot_alignment = 64;          ///< of each column in the file

@@ -9,6 +9,7 @@
 #include <mailfs/index/mailbox_replication.hpp>
 #include <mailfs/index/row_columns.hpp>
 #include <mailfs/index/vanished_list.hpp>
+#include <mailfs/log/change_order.hpp>
 #include <mailfs/replication/detail/coverage.hpp>
 #include <mailfs/replication/detail/mutant.hpp>
 #include <mailfs/types/flags.hpp>
@@ -239,14 +240,21 @@ private:
             if (keyword ? r.what == what : !r.is_keyword() && (r.what & what) != 0) out.mark = &r.mark;
         return out;
     }
-    // Later stamp, then origin; of two that are the same change, or both forgotten, what is set stays set.
+    // Of the last change in the trunk and that in the branch: whose stands.
+    bool is_branchs(register_mark const& x, register_mark const& y) const {
+        return replaces({y.stamp, y.dot, branch_.stream()}, {x.stamp, x.dot, trunk_.stream()});
+    }
+    bool is_trunks(register_mark const& x, register_mark const& y) const {
+        return replaces({x.stamp, x.dot, trunk_.stream()}, {y.stamp, y.dot, branch_.stream()});
+    }
+    // Of two that are the same change, or both forgotten, what is set stays set.
     void join_register(std::uint32_t what, folded_values const& t, folded_values const& b, folded_values& out) const {
         auto const mine = find_register(t, what), theirs = find_register(b, what);
         auto const& x = mine.mark != nullptr ? *mine.mark : trunk_floor_;
         auto const& y = theirs.mark != nullptr ? *theirs.mark : branch_floor_;
         bool const earlier = mutated(mutant::fold_earlier_stamp_wins);
-        bool const lost = (earlier ? x.beats(y) : y.beats(x)) && !mutated(mutant::fold_keeps_only_trunk_flags);
-        bool const won = earlier ? y.beats(x) : x.beats(y) || mutated(mutant::fold_keeps_only_trunk_flags);
+        bool const lost = (earlier ? is_trunks(x, y) : is_branchs(x, y)) && !mutated(mutant::fold_keeps_only_trunk_flags);
+        bool const won = earlier ? is_branchs(x, y) : is_trunks(x, y) || mutated(mutant::fold_keeps_only_trunk_flags);
         bool const on = lost ? theirs.on : won ? mine.on : mine.on || theirs.on;
         std::uint32_t const keyword = what & ~flag_register::keyword_bit;
         bool const is_keyword = what != keyword;
@@ -392,11 +400,11 @@ private:
         out_.messages.push_back(std::move(m));
     }
 
-    // What came from elsewhere came with the fold. Changes of one stamp and origin are one then.
+    // What came from elsewhere came with the fold. Registers of one change are one then.
     message_registers standing_at_fold(message_registers const& from) const {
         message_registers out;
         for (auto const& r : from) {
-            auto const mark = register_mark{at_, r.mark.stamp, r.mark.origin};
+            auto const mark = register_mark{at_, r.mark.stamp, r.mark.dot};
             auto const keyword = r.keyword();
             if (r.is_keyword()) put_registers(out, 0, {&keyword, 1}, mark);
             else put_registers(out, r.what, {}, mark);
@@ -468,7 +476,7 @@ private:
         auto const* const y = mark_of(branch_, key);
         auto const& p = x != nullptr ? *x : trunk_floor_;
         auto const& q = y != nullptr ? *y : branch_floor_;
-        bool const lost = q.beats(p) || (!p.beats(q) && mine < theirs);
+        bool const lost = is_branchs(p, q) || (!is_trunks(p, q) && mine < theirs);
         if (!lost && (x != nullptr || y == nullptr)) return;
         format::folded_metadata m{std::string(key), lost ? theirs : mine, std::nullopt};
         if ((x != nullptr || y != nullptr)) {

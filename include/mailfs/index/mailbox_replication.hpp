@@ -117,7 +117,7 @@ struct delivery_list_layout {  // behind the marks; left out where there is none
     le32 reserved;
 };
 static_assert(sizeof(mailbox_replication_header) == 32 && sizeof(message_registers_layout) == 8);
-static_assert(sizeof(metadata_mark_layout) == 32);
+static_assert(sizeof(metadata_mark_layout) == 40);
 
 template <class = void>
 void encode_mailbox_replication(std::vector<std::byte>& out, mailbox_replication const& r) {

@@ -362,7 +362,7 @@ private:
         if (uid != 0) uid_next_ = uid + 1;
         return uid;
     }
-    register_mark mark_of(format::record_view const& record) const noexcept { return {stream_.at, record.stamp(), record.dot().origin}; }
+    register_mark mark_of(format::record_view const& record) const noexcept { return {stream_.at, record.stamp(), record.dot()}; }
 
     void open_epoch(format::record_view const& step) {
         auto const start = format::decode_epoch_start(step.payload);
@@ -387,8 +387,8 @@ private:
 
     // --- a fold step: all is checked before anything changes --------------------------------------------------
     void join(format::record_view const& step) {
-        if (format::version_of_mailbox_fold(step.payload) > format::mailbox_fold_version)
-            throw error(errc::newer_version, "mailbox " + object_.hex(), "a fold of a later version");
+        if (auto const v = format::version_of_mailbox_fold(step.payload); v != 0 && v != format::mailbox_fold_version)
+            throw error(errc::newer_version, "mailbox " + object_.hex(), "a fold of another version");
         auto const fold = format::decode_mailbox_fold(step.payload);
         auto keywords = fold ? keywords_with(fold->keywords) : std::nullopt;
         bool const sound = keywords && is_sound(*fold, keywords->names().size());

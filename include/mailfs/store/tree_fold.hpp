@@ -9,6 +9,7 @@
 #include <mailfs/format/endian.hpp>
 #include <mailfs/format/log_record.hpp>
 #include <mailfs/format/stream_codec.hpp>
+#include <mailfs/log/change_order.hpp>
 #include <mailfs/store/mailbox_name.hpp>
 #include <mailfs/store/tree_contents.hpp>
 #include <mailfs/store/tree_snapshot.hpp>
@@ -92,6 +93,13 @@ private:
         }
         return out;
     }
+    // Of the last change of a value in the trunk and that in the branch: whose stands.
+    bool is_branchs(change_mark const& x, change_mark const& y) const {
+        return replaces({y.stamp, y.dot, branch_.stream}, {x.stamp, x.dot, trunk_.stream});
+    }
+    bool is_trunks(change_mark const& x, change_mark const& y) const {
+        return replaces({x.stamp, x.dot, trunk_.stream}, {y.stamp, y.dot, branch_.stream});
+    }
     static bool has_seen(tree_contents const& c, change_mark const& m) { return c.stream.would_admit(m.dot) != admission::fresh; }
 
     // A mailbox that one side alone has was removed by the other, if that had it. A name is a register.
@@ -103,7 +111,8 @@ private:
                 if (!has_seen(branch_, m.entry.created)) all_.emplace(id, std::move(m));
                 continue;
             }
-            bool const lost = std::tie(m.entry.named, m.wanted) < std::tie(it->second.entry.named, it->second.wanted);
+            auto const &x = m.entry.named, &y = it->second.entry.named;
+            bool const lost = is_branchs(x, y) || (!is_trunks(x, y) && m.wanted < it->second.wanted);
             auto const uid_validity = std::max(m.entry.uid_validity, it->second.entry.uid_validity);
             auto const created = std::max(m.entry.created, it->second.entry.created);  // one may have made it again
             auto& joined = all_.emplace(id, std::move(lost ? it->second : m)).first->second;
@@ -177,11 +186,11 @@ private:
     }
 
     template <class Map, class List, class Wanted>
-    static void join_entries(Map const& mine, Map const& theirs, List& out, std::size_t most, Wanted wanted) {
+    void join_entries(Map const& mine, Map const& theirs, List& out, std::size_t most, Wanted wanted) const {
         auto count = mine.size();
         for (auto const& [key, entry] : theirs) {
             auto const it = mine.find(key);
-            if (!wanted(key) || (it != mine.end() && !(it->second.changed < entry.changed))) continue;
+            if (!wanted(key) || (it != mine.end() && !is_branchs(it->second.changed, entry.changed))) continue;
             if (it == mine.end() && count++ >= most) break;
             out.emplace_back(key, entry);
         }

@@ -6,19 +6,16 @@
 #include <mailfs/types/uid.hpp>
 
 #include <cstdint>
-#include <tuple>
 
 namespace mailfs {
 
-/// The last change of a value: when and by whom, which decides between two sides, and where in this stream, which decides
-/// how long it must be remembered.
+/// The last change of a value: when, and which one, decides between two sides (replaces()); where in this stream it stands, how long it
+/// must be remembered.
 struct register_mark {
     position at;
     mailfs::stamp stamp;
-    mailfs::origin origin;
+    mailfs::dot dot;
 
-    /// Whether this change wins over `other`.
-    bool beats(register_mark const& other) const noexcept { return std::tie(stamp, origin) > std::tie(other.stamp, other.origin); }
     /// What follows another change in one history wins over it for ever, whatever the clocks said.
     void rise_above(mailfs::stamp other) noexcept {
         if (stamp <= other && other.value != ~std::uint64_t{0}) stamp.value = other.value + 1;

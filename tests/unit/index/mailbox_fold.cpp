@@ -191,6 +191,53 @@ TEST_CASE("mailbox_fold: what follows a change in one history wins over it, what
     CHECK(flags_of(*b.state, 256) == std::uint32_t(flag::seen));
 }
 
+TEST_CASE("mailbox_fold: what replaced a change that both sides ordered stands, whatever stamp it has on the other side") {
+    mailfs::dot const first{{3, 7}, 1}, both{{4, 7}, 1}, later{{4, 7}, 2};
+    auto const change = [](replica& r, flag_mode mode, std::uint64_t stamp, mailfs::dot const& d) {
+        format::mailbox_transaction t;
+        t.change_flags(uid_set::one(256), {mode, flag::flagged, {"word"}, {}});
+        t.metadata("/color", mode == flag_mode::add ? std::optional<std::string_view>("red") : std::nullopt);
+        r.apply(t, stamp, d);
+    };
+    for (bool a_is_trunk : {false, true})
+        for (bool set : {false, true}) {
+            auto const one = set ? flag_mode::add : flag_mode::remove, other = set ? flag_mode::remove : flag_mode::add;
+            auto [a, b] = pair_of_nodes(1);
+            b.reign(2);
+            change(a, one, 90 * ms, first);
+            change(a, other, 20 * ms, both);  // whose stamp rises above the first one's
+            change(b, other, 20 * ms, both);
+            change(b, one, 21 * ms, later);
+            auto& trunk = a_is_trunk ? a : b;
+            trunk.reign(3);
+            trunk.fold(a_is_trunk ? *b.state : *a.state);
+            CHECK((flags_of(*trunk.state, 256) != 0) == set);
+            CHECK(list(*trunk.state).at(256).keywords.empty() == !set);
+            CHECK((trunk.state->metadata().find("/color") != trunk.state->metadata().end()) == set);
+        }
+}
+
+TEST_CASE("mailbox_fold: two changes that each side ordered in another order: the later stamp, whoever is the trunk") {
+    mailfs::dot const x{{3, 7}, 1}, y{{4, 7}, 1};
+    auto const change = [](replica& r, flag_mode mode, std::uint64_t stamp, mailfs::dot const& d) {
+        format::mailbox_transaction t;
+        t.change_flags(uid_set::one(256), {mode, flag::flagged, {}, {}});
+        r.apply(t, stamp, d);
+    };
+    for (bool a_is_trunk : {false, true}) {
+        auto [a, b] = pair_of_nodes(1);
+        b.reign(2);
+        change(a, flag_mode::add, 20 * ms, x);
+        change(a, flag_mode::remove, 30 * ms, y);
+        change(b, flag_mode::remove, 30 * ms, y);
+        change(b, flag_mode::add, 20 * ms, x);  // just above it
+        auto& trunk = a_is_trunk ? a : b;
+        trunk.reign(3);
+        trunk.fold(a_is_trunk ? *b.state : *a.state);
+        CHECK(flags_of(*trunk.state, 256) == std::uint32_t(flag::flagged));
+    }
+}
+
 TEST_CASE("mailbox_fold: a whole-set STORE is a change of each flag and of the keywords there were or are") {
     auto [a, b] = pair_of_nodes(1);
     a.store(uid_set::one(256), flag_mode::add, flag::answered, 5 * ms, {"old"});
@@ -599,9 +646,11 @@ TEST_CASE("mailbox_fold: a fold that is cut or damaged changes nothing, or leave
     CHECK(refused > 0);
     CHECK(list(*b.state) == before);
     CHECK(b.state->dump() == snapshot);
-    auto newer = payload;
-    newer[0] = std::byte{2};
-    CHECK_THROWS_AS(b.step(format::record_kind::fold, newer), error);
+    for (auto const version : {format::mailbox_fold_version - 1, format::mailbox_fold_version + 1}) {
+        auto other = payload;
+        other[0] = std::byte(version);
+        CHECK_THROWS_AS(b.step(format::record_kind::fold, other), error);
+    }
 }
 
 TEST_CASE("mailbox_fold: a damaged snapshot says so before anything changes") {

@@ -213,6 +213,26 @@ TEST_CASE("tree_fold: renames of one mailbox: the later stamp, and below it each
     fold_both_ways(a, b, [](tree_state const& t) { CHECK(names(t) == listing{{"INBOX", 1}, {"Job", 2}, {"Play/new", 3}}); });
 }
 
+TEST_CASE("tree_fold: what replaced a change that both sides ordered stands, whatever stamp it has on the other side") {
+    mailfs::dot const first{{3, 7}, 1}, both{{4, 7}, 1}, later{{4, 7}, 2};
+    auto [a, b] = pair_of_nodes();
+    auto const change = [](node& n, std::string_view from, std::string_view to, bool on, std::uint64_t stamp, mailfs::dot const& d) {
+        auto const value = on ? std::string_view("x") : std::string_view();
+        auto t = format::tree_transaction().rename({numbered_guid(2), from, to});
+        t.subscribe({on, "INBOX"}).metadata({numbered_guid(1), on, "/comment", value});
+        n.step(format::record_kind::transaction, t.bytes(), stamp, d);
+    };
+    change(a, "Work", "First", true, 90 * ms, first);
+    change(a, "First", "Both", false, 20 * ms, both);  // whose stamp rises above the first one's
+    change(b, "Work", "Both", false, 20 * ms, both);
+    change(b, "Both", "Later", true, 21 * ms, later);
+    fold_both_ways(a, b, [](tree_state const& t) {
+        CHECK(t.find("Later") != nullptr);
+        CHECK(t.subscribed("INBOX"));
+        CHECK(t.metadata(numbered_guid(1), "/comment") != nullptr);
+    });
+}
+
 TEST_CASE("tree_fold: two mailboxes that were given one name: the later has it, the other is told apart by its id") {
     auto [a, b] = pair_of_nodes();
     a.rename(2, "Work", "Same", 21 * ms);
