@@ -105,7 +105,6 @@ public:
 
     static constexpr std::uint32_t restored_ids = 1U << 20;    ///< that a node whose disk comes from a backup may have shown since
     static constexpr std::uint32_t restored_epochs = 1U << 16; ///< that it may have opened since
-    static constexpr std::uint8_t hops_max = 3;               ///< from a member to its master
     static constexpr std::size_t inbox_max = 1U << 16;        ///< steps that wait for the disk; more are asked for again
     static constexpr std::size_t piece_size = 64U << 10;      ///< of a snapshot
     static constexpr std::size_t push_size_max = 256U << 10;  ///< bytes of steps in one message
@@ -214,6 +213,10 @@ private:
     peer* find(std::uint32_t node) noexcept;
     bool is_frozen() const noexcept { return frozen_until_ != 0; }
     bool is_master() const noexcept { return role_ == member_role::master; }
+
+    // From a member to its master: where nodes form a line, its ends follow one master, too. (With a lower bound each end would call
+    // itself master in turn.) Who follows in a circle is as far from it as that in no time.
+    std::uint8_t hops_max() const noexcept { return static_cast<std::uint8_t>(std::min<std::size_t>(peers_.size(), 254)); }
 
     // A mailbox tree gives out none.
     bool has_ids() const noexcept { return machine_->next_id() != 0; }
@@ -368,6 +371,7 @@ private:
 
     void check_calls();
     bool has_reached(position at, bool stored) const noexcept;
+    void await_followers();
     std::size_t awaited(progress_table const& t) const noexcept;
     bool has_masters_table() const noexcept;
     void tell_level(call& c) const;

@@ -73,7 +73,7 @@ void member<M>::begin_progress() {
     if (mutated(mutant::progress_not_begun_anew)) return below_.go_on(stream().at.epoch), told_.go_on(stream().at.epoch);
     below_.begin(stream().at.epoch);
     told_.begin(stream().at.epoch);
-    await_until_ = now() + options_.patience_ms;
+    await_followers();
     for (auto& [node, p] : peers_)
         if (p.told && p.told->at.epoch < stream().at.epoch && !p.follows) p.apart_since = 0;
 }

@@ -58,7 +58,7 @@ bool member<M>::is_about_to_be_folded() const {
     if (postponed_ >= 4) return false;
     return std::any_of(peers_.begin(), peers_.end(), [&](auto const& n) {
         auto const& p = n.second;
-        return p.up && p.told && p.told->hops < hops_max && p.told->at.epoch > stream().at.epoch && compare(p) == standing::apart;
+        return p.up && p.told && p.told->hops < hops_max() && p.told->at.epoch > stream().at.epoch && compare(p) == standing::apart;
     });
 }
 

@@ -37,7 +37,7 @@ bool member<M>::has_looked() const {
 // Its master lives, as far as it knows, and we may follow it.
 template <replicated_machine M>
 bool member<M>::is_way_to_master(peer const& p) const {
-    if (!p.up || !p.told || p.told->hops >= hops_max || p.told->upstream == options_.self.node) return false;
+    if (!p.up || !p.told || p.told->hops >= hops_max() || p.told->upstream == options_.self.node) return false;
     auto const s = compare(p);
     if (s == standing::ahead || s == standing::same) return true;
     return s == standing::behind && p.told->at.epoch == stream().at.epoch && p.told->owner == stream().owner;  // it was told long ago

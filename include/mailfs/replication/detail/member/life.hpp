@@ -104,13 +104,16 @@ void member<M>::on(std::uint32_t node, peer& p, format::peer_open const& m) {
     if (is_first) announce_to(node);
     if (m.upstream != options_.self.node && p.follows) {
         p.follows = false;
-        progress_is_news_ = below_.drop(node) || progress_is_news_;
+        if (below_.drop(node)) {
+            progress_is_news_ = true;
+            await_followers();  // it may only be about to take over
+        }
     }
     if (compare(p) != standing::apart) p.apart_since = 0;
     else if (p.apart_since == 0) p.apart_since = now();
     if (who_.erase(node) > 0 && who_.empty() && who_due_ != 0) conclude_who();
     if (upstream_ == node && caught_up_) {
-        auto const hops = static_cast<std::uint8_t>(m.hops >= hops_max ? 255 : m.hops + 1);
+        auto const hops = static_cast<std::uint8_t>(m.hops >= hops_max() ? 255 : m.hops + 1);
         if (hops != hops_) {
             hops_ = hops;
             must_announce_ = true;

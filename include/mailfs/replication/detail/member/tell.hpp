@@ -16,7 +16,9 @@ void member<M>::on(std::uint32_t node, peer& p, format::peer_progress const& m) 
         relay_progress_ = true;
         if (rules_.shared) io_->note_stored({m.epoch, told_.on_disk_max()});
     } else if (p.follows) {
+        auto const before = below_.nodes().size();
         progress_is_news_ = below_.replace_behind(node, m, options_.self.node) || progress_is_news_;
+        if (below_.nodes().size() < before) await_followers();
         hand_over_for_disk();
     }
 }
@@ -141,7 +143,13 @@ bool member<M>::has_masters_table() const noexcept {
     return told_.has_heard_of(stream().owner.node) && (stream().owner.node != options_.self.node || told_.nodes().size() > 1);
 }
 
-// An epoch begins with its master alone in the table: the others are there, and will have followed in a moment.
+// Who is not in the table, and up, counts for a while: it will follow, again perhaps, in a moment.
+template <replicated_machine M>
+void member<M>::await_followers() {
+    await_until_ = now() + options_.patience_ms;
+}
+
+// An epoch begins with its master alone in the table.
 template <replicated_machine M>
 std::size_t member<M>::awaited(progress_table const& t) const noexcept {
     if (await_until_ <= now()) return 0;
