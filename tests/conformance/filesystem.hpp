@@ -376,6 +376,35 @@ TEST_CASE_TEMPLATE_DEFINE("filesystem: remove takes a directory once it is empty
     });
 }
 
+TEST_CASE_TEMPLATE_DEFINE("filesystem: a link is a name like the first, and takes no other's place", Model, fs_link) {
+    on_clean<Model>([](auto& w) -> asio::awaitable<void> {
+        if constexpr (linking_filesystem<std::remove_cvref_t<decltype(w.fs)>>) {
+            for (auto const d : {durability::none, durability::stored}) {
+                std::string const from = d == durability::stored ? "s/whole" : "n/whole", to = "far/below/" + from, other = "far/" + from;
+                co_await w.fs.create(from, as_bytes("the bytes"), d);
+                co_await w.create(other, "other");
+                auto const linked = co_await w.fs.link(from, to, d);
+                auto const again = co_await w.fs.link(from, to, d);
+                auto const over = co_await w.fs.link(from, other, d);
+                auto const onto_directory = co_await w.fs.link(from, "far/below", d);
+                auto const of_nothing = co_await w.fs.link(from + "-not", to + "-not", d);
+                CHECK(linked);
+                CHECK_FALSE((again || over || onto_directory || of_nothing));
+                auto const there = co_await w.text(to), untouched = co_await w.text(other);
+                CHECK(there == "the bytes");
+                CHECK(untouched == "other");
+                auto const removed = co_await w.fs.remove(from);
+                auto const gone = !co_await w.there(from);
+                auto const left = co_await w.text(to);
+                CHECK((removed && gone));
+                CHECK(left == "the bytes");
+                auto const third = co_await w.fs.link(to, from, d);
+                CHECK(third);
+            }
+        }
+    });
+}
+
 TEST_CASE_TEMPLATE_DEFINE("filesystem: copies share the tree", Model, fs_copies) {
     on_clean<Model>([](auto& w) -> asio::awaitable<void> {
         auto copy = w.fs;
@@ -559,6 +588,7 @@ TEST_CASE_TEMPLATE_DEFINE("watch: a missing directory is not found, and one that
     TEST_CASE_TEMPLATE_INVOKE(fs_names, __VA_ARGS__);                   \
     TEST_CASE_TEMPLATE_INVOKE(fs_remove, __VA_ARGS__);                  \
     TEST_CASE_TEMPLATE_INVOKE(fs_remove_directory, __VA_ARGS__);        \
+    TEST_CASE_TEMPLATE_INVOKE(fs_link, __VA_ARGS__);                    \
     TEST_CASE_TEMPLATE_INVOKE(fs_copies, __VA_ARGS__);                  \
     TEST_CASE_TEMPLATE_INVOKE(fs_large, __VA_ARGS__);                   \
     TEST_CASE_TEMPLATE_INVOKE(fs_appenders, __VA_ARGS__);               \

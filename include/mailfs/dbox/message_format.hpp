@@ -87,6 +87,8 @@ struct dbox_options {
     std::uint64_t append_size_max = std::uint64_t{1} << 20;     ///< bytes gathered in memory for one append
     std::uint64_t idle_ms_max = 1'800'000;                      ///< a multi_dbox file that got nothing for so long gets no more: who
                                                                 ///< purges may take it for one that nobody writes to
+    std::uint64_t shared_size_min = std::uint64_t{64} << 10;    ///< a body delivered to several accounts that is as long is stored once,
+                                                                ///< where a file of its own is not the rule (multi_dbox)
     std::size_t open_files_max = 16;                            ///< files that multi_dbox keeps open for reading
     std::shared_ptr<body_compression const> compression{};      ///< see dbox/zstd.hpp; null: bodies stay as they are, and those that
                                                                 ///< were compressed cannot be read: errc::not_supported
@@ -146,6 +148,16 @@ concept message_format =
         // Whether several messages share a file, so that moving some gives the space of others back.
         requires std::same_as<decltype(M::shares_files), bool const>;
     };
+
+/// A format in which one body may lie in several directories, and takes its space once. On a linking_filesystem.
+template <class M>
+concept sharing_format = message_format<M> && requires(M m, mail_to_write const& mail, guid id, mail_location at, durability d) {
+    // As write(), into a file of its own, which gets nothing else. Its `mailbox` hint should be 0, for it is one of many's.
+    { m.write_apart(mail, d) } -> awaitable_of<mail_location>;
+    // The message that `m`, over another directory of the same filesystem, wrote apart and as durable as `d` is, is at the same
+    // place here, too. false: nothing was done, and who asked writes it anew. What removes it in one directory leaves the others'.
+    { m.share(m, id, at, d) } -> awaitable_of<bool>;
+};
 
 /// A format in which messages that lie one behind the other are read by one call.
 template <class M>

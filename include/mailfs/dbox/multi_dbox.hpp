@@ -54,6 +54,20 @@ public:
         co_return co_await appender->write(mails, d);
     }
 
+    /// See sharing_format. One create.
+    asio::awaitable<mail_location> write_apart(mail_to_write const& mail, durability d)
+        requires linking_filesystem<Fs>
+    {
+        auto const appender = appender_;
+        co_return co_await appender->write_apart(mail, d);
+    }
+    asio::awaitable<bool> share(multi_dbox const& from, guid, mail_location at, durability d)
+        requires linking_filesystem<Fs>
+    {
+        auto const theirs = detail::multi_dbox_path(from.directory_, at.file), ours = detail::multi_dbox_path(directory_, at.file);
+        co_return co_await fs_.link(theirs, ours, d);
+    }
+
     /// See message_format.
     asio::awaitable<std::vector<std::byte>> read(guid id, mail_location at, std::uint64_t size_hint = size_unknown) {
         auto const path = detail::multi_dbox_path(directory_, at.file);

@@ -61,6 +61,20 @@ public:
         co_return std::vector<mail_location>(mails.size(), mail_location{0, sizeof(dbox_file_header)});
     }
 
+    /// See sharing_format.
+    asio::awaitable<mail_location> write_apart(mail_to_write const& mail, durability d)
+        requires linking_filesystem<Fs>
+    {
+        auto const places = co_await write(std::span(&mail, 1), d);
+        co_return places.front();
+    }
+    asio::awaitable<bool> share(single_dbox const& from, guid id, mail_location, durability d)
+        requires linking_filesystem<Fs>
+    {
+        auto const theirs = from.path_of(id), ours = path_of(id);
+        co_return co_await fs_.link(theirs, ours, d);
+    }
+
     /// See message_format.
     asio::awaitable<std::vector<std::byte>> read(guid id, mail_location at, std::uint64_t size_hint = size_unknown) {
         auto const path = path_of(id);
@@ -149,17 +163,7 @@ private:
     /// False: the very message was there already, and now is as durable as asked.
     asio::awaitable<bool> create(mail_to_write const& mail, durability d) {
         auto const path = path_of(mail.id);
-        auto const nonce = detail::new_nonce(host_);
-        auto const now_ms = host_.now_ms();
-        auto const packed = detail::packed(mail, options_);
-        std::vector<std::byte> bytes;
-        bytes.reserve(sizeof(dbox_file_header) + dbox_extent(packed.body.stored.size()));
-        detail::put(bytes, as_bytes(make_dbox_file_header(0, nonce, now_ms, detail::features_of(packed.body))));
-        auto const header = make_dbox_message_header(nonce, mail.id, mail.received_ms, mail.mailbox,
-                                                    detail::written_ms(mail, now_ms), packed.body);
-        detail::put(bytes, as_bytes(header));
-        detail::put(bytes, packed.body.stored);
-        detail::put_trailer(bytes, header);
+        auto const bytes = detail::file_of_one(0, detail::new_nonce(host_), host_.now_ms(), mail, detail::packed(mail, options_));
         bool const made = co_await fs_.create(path, bytes, d);
         if (!made) co_await adopt(mail, path, d);
         co_return made;

@@ -26,15 +26,15 @@ namespace mailfs {
 /// Calls since the start or the last reset(), those that failed included.
 struct fs_counts {
     using counter = std::atomic<std::uint64_t>;
-    counter open{0}, create{0}, list{0}, remove{0}, watch{0};
+    counter open{0}, create{0}, link{0}, list{0}, remove{0}, watch{0};
     counter append{0}, read{0}, size{0}, sync{0}, map{0};
     counter bytes_created{0}, bytes_appended{0};  ///< asked for
     counter bytes_read{0};                        ///< received by read(); map() does not count
 
     /// All verbs together.
-    std::uint64_t calls() const noexcept { return open + create + list + remove + watch + append + read + size + sync + map; }
+    std::uint64_t calls() const noexcept { return open + create + link + list + remove + watch + append + read + size + sync + map; }
     void reset() noexcept {
-        for (auto* const c : {&open, &create, &list, &remove, &watch, &append, &read, &size, &sync, &map, &bytes_created,
+        for (auto* const c : {&open, &create, &link, &list, &remove, &watch, &append, &read, &size, &sync, &map, &bytes_created,
                               &bytes_appended, &bytes_read})
             *c = 0;
     }
@@ -88,6 +88,11 @@ public:
         ++counts_->create;
         counts_->bytes_created += bytes.size();
         return inner_.create(path, bytes, d);
+    }
+    asio::awaitable<bool> link(std::string_view from, std::string_view to, durability d)
+        requires linking_filesystem<Fs>
+    {
+        return ++counts_->link, inner_.link(from, to, d);
     }
     asio::awaitable<std::vector<std::string>> list(std::string_view path) { return ++counts_->list, inner_.list(path); }
     asio::awaitable<bool> remove(std::string_view path) { return ++counts_->remove, inner_.remove(path); }

@@ -157,6 +157,22 @@ public:
         co_return made;
     }
 
+    /// Fails, and is cut, as a create.
+    asio::awaitable<bool> link(std::string_view from, std::string_view to, durability d)
+        requires linking_filesystem<Fs>
+    {
+        auto const v = state_->faults.next(fs_verb::create, 0, true);
+        if (v.why && !v.done) raise(v, to);
+        bool const made = co_await inner_.link(from, to, d);
+        if constexpr (follows) {
+            bool const stored = d == durability::stored;
+            if (made) state_->power->link(from, to);
+            if (stored && !state_->faults.stopped()) state_->power->sync_directory(detail::parent_of(to));
+        }
+        raise(v, to);
+        co_return made;
+    }
+
     asio::awaitable<std::vector<std::string>> list(std::string_view path) {
         raise(state_->faults.next(fs_verb::list), path);
         co_return co_await inner_.list(path);

@@ -92,6 +92,15 @@ concept filesystem =
                                                               // create(stored) in the same directory
     };
 
+/// A filesystem in which a whole file, which gets no more appends, may have several names; its bytes go with the last of them.
+template <class Fs>
+concept linking_filesystem = filesystem<Fs> && requires(Fs fs, std::string_view from, std::string_view to, durability d) {
+    { fs.link(from, to, d) } -> awaitable_of<bool>;  // true: `to` is a name of it, too, by this call. false: `to` was there, and
+                                                     // stays; or `from` was not, or the file gets no more names, and who asked
+                                                     // makes a copy. stored: `to` is durable on return where it is there, be
+                                                     // it true or false, if the bytes are
+};
+
 /// A filesystem that can tell when something in a directory changed; without it the caller polls.
 /// changed() completes once a file directly in the directory grew, appeared or went since the watch was made or
 /// since the last completion; it may wake for nothing. Asio's cancellation ends it. Where there is no such directory, or

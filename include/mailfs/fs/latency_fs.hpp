@@ -100,6 +100,12 @@ public:
         co_await detail::delay(delays_.create);
         co_return co_await inner_.create(path, bytes, d);
     }
+    asio::awaitable<bool> link(std::string_view from, std::string_view to, durability d)
+        requires linking_filesystem<Fs>
+    {
+        co_await detail::delay(delays_.create);
+        co_return co_await inner_.link(from, to, d);
+    }
     asio::awaitable<std::vector<std::string>> list(std::string_view path) {
         co_await detail::delay(delays_.list);
         co_return co_await inner_.list(path);

@@ -119,6 +119,12 @@ public:
         co_return tree_->create(path, bytes);
     }
 
+    /// See linking_filesystem.
+    asio::awaitable<bool> link(std::string_view from, std::string_view to, durability) {
+        assert(detail::is_file_path(from) && detail::is_file_path(to));
+        co_return tree_->link(from, to);
+    }
+
     asio::awaitable<std::vector<std::string>> list(std::string_view path) {
         assert(detail::is_directory_path(path));
         co_return tree_->list(path);
@@ -191,6 +197,6 @@ inline asio::awaitable<std::optional<memory_fs::file>> memory_fs::open(std::stri
     co_return file(tree_, std::move(node), path);
 }
 
-static_assert(watchable_filesystem<memory_fs>);
+static_assert(watchable_filesystem<memory_fs> && linking_filesystem<memory_fs>);
 
 }  // namespace mailfs

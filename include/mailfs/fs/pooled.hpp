@@ -101,6 +101,13 @@ public:
         co_await detail::on_pool(pool_, [&] { made = inner_.create_now(path, bytes, d); });
         co_return made;
     }
+    asio::awaitable<bool> link(std::string_view from, std::string_view to, durability d)
+        requires requires(Fs const& fs) { fs.link_now(from, to, d); }
+    {
+        bool made = false;
+        co_await detail::on_pool(pool_, [&] { made = inner_.link_now(from, to, d); });
+        co_return made;
+    }
     asio::awaitable<std::vector<std::string>> list(std::string_view path) {
         std::vector<std::string> names;
         co_await detail::on_pool(pool_, [&] { names = inner_.list_now(path); });

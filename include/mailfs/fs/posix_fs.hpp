@@ -119,10 +119,19 @@ public:
     }
     bool create_now(std::string_view path, bytes_view bytes, durability d) const {
         assert(detail::is_file_path(path));
-        auto const& s = *shared_;
-        detail::posix_create::where const at{s.directory.get(), s.root, s.options.file_mode, s.options.directory_mode,
-                                             s.options.named_temporaries, *s.durable};
-        return detail::posix_create(at, path).run(bytes, d);
+        return detail::posix_create(maker(), path).run(bytes, d);
+    }
+
+    /// See linking_filesystem. Two system calls (and for `stored` two more, as create).
+    template <class = void>
+    asio::awaitable<bool> link(std::string_view from, std::string_view to, durability d) {
+        auto const make = [&] { return link_now(from, to, d); };
+        if (d == durability::none) co_return make();
+        co_return co_await aside(*shared_, make);
+    }
+    bool link_now(std::string_view from, std::string_view to, durability d) const {
+        assert(detail::is_file_path(from) && detail::is_file_path(to));
+        return detail::posix_create(maker(), to).run_link(std::string(from), d);
     }
 
     template <class = void>
@@ -163,6 +172,11 @@ private:
 
         std::string full(std::string_view path) const { return path.empty() ? root : std::string(root).append("/").append(path); }
     };
+
+    detail::posix_create::where maker() const noexcept {
+        auto const& s = *shared_;
+        return {s.directory.get(), s.root, s.options.file_mode, s.options.directory_mode, s.options.named_temporaries, *s.durable};
+    }
 
     // Runs blocking work where the options want it, and comes back with its result.
     template <class Work>
@@ -377,6 +391,6 @@ inline std::optional<posix_fs::file> posix_fs::open_now(std::string_view path) c
 template <class>
 asio::awaitable<std::optional<posix_fs::file>> posix_fs::open(std::string_view path) { co_return open_now(path); }
 
-static_assert(watchable_filesystem<posix_fs>);
+static_assert(watchable_filesystem<posix_fs> && linking_filesystem<posix_fs>);
 
 }  // namespace mailfs

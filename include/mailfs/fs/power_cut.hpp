@@ -71,6 +71,10 @@ public:
         std::scoped_lock const lock(mutex_);
         seen_.insert_or_assign(std::string(path), std::move(file));
     }
+    void link(std::string_view from, std::string_view to) {
+        std::scoped_lock const lock(mutex_);
+        if (auto const at = seen_.find(from); at != seen_.end()) seen_.insert_or_assign(std::string(to), at->second);
+    }
     void remove(std::string_view path) {
         std::scoped_lock const lock(mutex_);
         if (auto const at = seen_.find(path); at != seen_.end()) seen_.erase(at);

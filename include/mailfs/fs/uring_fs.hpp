@@ -127,6 +127,7 @@ public:
     }
     asio::awaitable<bool> create(std::string_view path, bytes_view bytes, durability d) { return posix_.create(path, bytes, d); }
     asio::awaitable<std::vector<std::string>> list(std::string_view path) { return posix_.list(path); }
+    asio::awaitable<bool> link(std::string_view from, std::string_view to, durability d) { return posix_.link(from, to, d); }
     asio::awaitable<bool> remove(std::string_view path) { return posix_.remove(path); }
     asio::awaitable<watch> watch_directory(std::string_view path) { return posix_.watch_directory(path); }
 

@@ -12,6 +12,7 @@
 #include <mailfs/log/log_options.hpp>
 #include <mailfs/store/detail/account_core.hpp>
 #include <mailfs/store/detail/body_reader.hpp>
+#include <mailfs/store/detail/common_body.hpp>
 #include <mailfs/store/detail/message_copier.hpp>
 #include <mailfs/store/fetch_pipeline.hpp>
 #include <mailfs/store/new_message.hpp>
@@ -102,6 +103,25 @@ public:
         auto const operations = transaction.bytes();
         auto const outcome = co_await copier().commit(operations, entries.size(), durability_wanted(), begun_ms);
         co_return detail::consecutive(outcome.first_uid, entries.size());
+    }
+
+    /// The same for one message that goes to several accounts of the store: its body is written by the first of these calls, and shared
+    /// by the others where that is possible. `body` and the account that wrote it must stay until all of them have returned.
+    asio::awaitable<uid_t> append(new_message const& message, detail::common_body<Index, Format>& body)
+        requires sharing_format<Format>
+    {
+        detail::check_keywords(message.keywords, directory());
+        auto const begun_ms = core_->services->host.now_ms();
+        auto const here = co_await body.place_in(core_, message, durability_wanted());
+        if (!here) {
+            auto const uids = co_await append(std::span(&message, 1));
+            co_return uids.front();
+        }
+        format::mailbox_transaction transaction;
+        transaction.append(body.entry(message));
+        auto const operations = transaction.bytes();
+        auto const outcome = co_await copier().commit(operations, 1, durability_wanted(), std::min(begun_ms, *here));
+        co_return outcome.first_uid;
     }
 
     /// Messages whose MODSEQ is above change.unchanged_since stay as they are and are told as `modified`.
@@ -200,8 +220,7 @@ private:
         std::vector<mail_to_write> bodies;
         std::vector<message_entry> entries;
         for (auto const& m : messages) {
-            if (m.bytes.size() > detail::message_size_max)
-                throw error(errc::too_big, directory(), "message of more than 4 GiB");
+            detail::check_size(m, directory());
             auto const received = m.received_ms == 0 ? now : m.received_ms;
             bodies.push_back({services.new_guid(), received, m.bytes, id()});
             entries.push_back(

@@ -62,6 +62,11 @@ inline void check_keywords(std::vector<std::string> const& keywords, std::string
             throw error(errc::bad_name, where, "a keyword has 1 to 255 bytes");
 }
 
+/// Throws too_big.
+inline void check_size(new_message const& m, std::string_view where) {
+    if (m.bytes.size() > message_size_max) throw error(errc::too_big, where, "message of more than 4 GiB");
+}
+
 inline std::vector<uid_t> consecutive(uid_t first, std::size_t count) {
     std::vector<uid_t> uids(count);
     for (auto& uid : uids) uid = first++;

@@ -56,6 +56,16 @@ public:
         co_return std::move(mine->locations);
     }
 
+    /// Into a file of its own.
+    asio::awaitable<mail_location> write_apart(mail_to_write mail, durability d) {
+        check_size(mail, options_, directory_);
+        auto const body = packed(mail, options_);
+        auto const nonce = new_nonce(host_);
+        auto const whole = [&](std::uint64_t id, std::uint64_t now_ms) { return file_of_one(id, nonce, now_ms, mail, body); };
+        auto const [id, path] = co_await create_file(whole, d);
+        co_return mail_location{id, sizeof(dbox_file_header)};
+    }
+
 private:
     /// The file being written to.
     struct target {
@@ -206,16 +216,27 @@ private:
 
     asio::awaitable<std::shared_ptr<target>> new_file(durability d, std::uint32_t features) {
         auto const nonce = new_nonce(host_);
+        auto const bare = [&](std::uint64_t id, std::uint64_t now_ms) {
+            std::vector<std::byte> bytes;
+            put(bytes, as_bytes(make_dbox_file_header(id, nonce, now_ms, features)));
+            return bytes;
+        };
+        auto const [id, path] = co_await create_file(bare, d);
+        auto file = co_await fs_.open(path);
+        if (!file) throw error(errc::io, path, "the file is gone that was just created");
+        co_return std::make_shared<target>(id, path, std::move(*file), nonce, d == durability::stored, features);
+    }
+
+    /// Under a name that is free: its number, and its path. `contents` makes the bytes for a number and a time.
+    template <class Contents>
+    asio::awaitable<std::pair<std::uint64_t, std::string>> create_file(Contents const& contents, durability d) {
         for (int tries = 0; tries < dbox_create_tries_max; ++tries) {
             auto const now_ms = host_.now_ms();
             auto const id = now_ms << 16 | (host_.random() & 0xffff);
-            auto const path = multi_dbox_path(directory_, id);
-            auto const header = make_dbox_file_header(id, nonce, now_ms, features);
-            bool const made = co_await fs_.create(path, as_bytes(header), d);
-            if (!made) continue;
-            auto file = co_await fs_.open(path);
-            if (!file) throw error(errc::io, path, "the file is gone that was just created");
-            co_return std::make_shared<target>(id, path, std::move(*file), nonce, d == durability::stored, features);
+            auto path = multi_dbox_path(directory_, id);
+            auto const bytes = contents(id, now_ms);
+            bool const made = co_await fs_.create(path, bytes, d);
+            if (made) co_return std::pair(id, std::move(path));
         }
         throw error(errc::busy, directory_, "no free name for a mail file");
     }

@@ -49,6 +49,19 @@ inline std::uint64_t written_ms(mail_to_write const& mail, std::uint64_t now_ms)
     return mail.written_ms == 0 ? now_ms : mail.written_ms;
 }
 
+/// A whole file with that one message.
+template <class = void>
+std::vector<std::byte> file_of_one(std::uint64_t file_id, std::uint64_t nonce, std::uint64_t now_ms, mail_to_write const& mail, packed_body const& packed) {
+    std::vector<std::byte> bytes;
+    bytes.reserve(sizeof(dbox_file_header) + dbox_extent(packed.body.stored.size()));
+    put(bytes, as_bytes(make_dbox_file_header(file_id, nonce, now_ms, features_of(packed.body))));
+    auto const header = make_dbox_message_header(nonce, mail.id, mail.received_ms, mail.mailbox, written_ms(mail, now_ms), packed.body);
+    put(bytes, as_bytes(header));
+    put(bytes, packed.body.stored);
+    put_trailer(bytes, header);
+    return bytes;
+}
+
 /// Unpredictable, so that no one can mail us the header of a message.
 template <host Host>
 std::uint64_t new_nonce(Host& from) {

@@ -68,6 +68,16 @@ public:
         return true;
     }
 
+    bool link(std::string_view from, std::string_view to) {
+        std::scoped_lock const lock(mutex_);
+        auto const file = files_.find(from);
+        if (file == files_.end() || files_.contains(to) || directories_.contains(to)) return false;
+        make_directories(parent_of(to));
+        files_.emplace(to, file->second);
+        notify(parent_of(to));
+        return true;
+    }
+
     std::vector<std::string> list(std::string_view directory) const {
         std::vector<std::string> names;
         std::scoped_lock const lock(mutex_);

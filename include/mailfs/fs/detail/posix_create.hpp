@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// The whole file or nothing, exclusively: an unnamed temporary file and link(2), or a hidden name where that is refused.
+// The whole file or nothing, exclusively: an unnamed temporary file and link(2), or a hidden name where that is refused. And
+// further names for a file.
 #pragma once
 
 #include <mailfs/error.hpp>
@@ -49,7 +50,7 @@ private:
     std::set<std::string, std::less<>> known_;
 };
 
-/// One call of create(): blocking, and used once.
+/// One call of create() or link(): blocking, and used once.
 class posix_create {
 public:
     struct where {
@@ -71,8 +72,27 @@ public:
         return made;
     }
 
+    /// True: it is a name of that file now. False: it was there, the file was not, or it gets no more names. With `stored` the name,
+    /// where it is there, is durable on return, whoever made it.
+    bool run_link(std::string const& from, durability d) {
+        bool const made = !exists() && link_to(from);
+        if (d == durability::stored && (made || exists())) sync_directories();
+        return made;
+    }
+
 private:
     enum class outcome { made, there, no_directory, refused };
+
+    bool link_to(std::string const& from) {
+        for (int n = 0; n < create_tries_max; ++n) {
+            if (::linkat(at_.root, from.c_str(), at_.root, path_.c_str(), 0) == 0) return true;
+            int const why = errno;
+            if (why == ENOENT && ::faccessat(at_.root, from.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) make_directories();
+            else if (why == EIO || why == ENOSPC || why == EDQUOT || why == EROFS || why == ENOMEM) throw_errno(why, full(path_), "link");
+            else return false;
+        }
+        return false;
+    }
 
     bool exists() const noexcept { return ::faccessat(at_.root, path_.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
 
