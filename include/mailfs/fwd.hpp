@@ -13,6 +13,8 @@ namespace mailfs {
 // fs: filesystems, and what makes another out of one
 class memory_fs;
 class posix_fs;
+template <filesystem Fast, filesystem Slow>
+class tiered;
 template <filesystem Fs>
 class counting_fs;
 template <filesystem Fs>

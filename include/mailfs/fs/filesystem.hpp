@@ -101,6 +101,13 @@ concept linking_filesystem = filesystem<Fs> && requires(Fs fs, std::string_view 
                                                      // it true or false, if the bytes are
 };
 
+/// A filesystem that can put a whole file, to which nobody appends any more, on cheaper storage; its path stays. Answers its bytes;
+/// nothing: it is there already, or not at all.
+template <class Fs>
+concept tiered_filesystem = filesystem<Fs> && requires(Fs fs, std::string_view path) {
+    { fs.move_down(path) } -> awaitable_of<std::optional<std::uint64_t>>;
+};
+
 /// A filesystem that can tell when something in a directory changed; without it the caller polls.
 /// changed() completes once a file directly in the directory grew, appeared or went since the watch was made or
 /// since the last completion; it may wake for nothing. Asio's cancellation ends it. Where there is no such directory, or

@@ -9,6 +9,7 @@
 #include <mailfs/error.hpp>
 #include <mailfs/format/dbox_mark.hpp>
 #include <mailfs/format/dbox_message.hpp>
+#include <mailfs/fs/filesystem.hpp>
 #include <mailfs/fwd.hpp>
 #include <mailfs/store/account.hpp>
 #include <mailfs/store/detail/account_core.hpp>
@@ -33,20 +34,22 @@ namespace mailfs {
 
 struct purge_options {
     std::uint32_t dead_percent_min = 50;  ///< a shared mail file of which more is out of use is written anew; 100: none is
+    std::uint64_t lower_after_ms = 0;     ///< over a tiered filesystem: a mail file of which all messages in use were saved longer ago is
+                                          ///< moved to the second one; 0: none is
 };
 
 /// What one step may do. It ends when one of these is used up; a single mailbox, file or message is never divided.
 struct purge_budget {
     std::size_t mailboxes = 16;
     std::size_t files = 256;                           ///< looked at or removed
-    std::uint64_t bytes = std::uint64_t{4} << 20;      ///< of messages moved, and of files scanned for how far they are compressed
+    std::uint64_t bytes = std::uint64_t{4} << 20;      ///< of messages and files moved, and of files scanned for how far they are compressed
 };
 
 /// In the order of a round.
 enum class purge_phase : std::uint8_t {
     idle,    ///< between rounds
     mark,    ///< reads mailboxes for what is in use
-    look,    ///< looks at files, for what is not
+    look,    ///< looks at files, for what is not; moves old ones to the second filesystem
     sweep,   ///< removes what was out of use twice
     move,    ///< writes what is left of files anew
     note,    ///< leaves the mark for the next round
@@ -64,9 +67,11 @@ struct purge_report {
     std::uint64_t bytes_removed = 0;
     std::uint64_t mails_moved = 0;
     std::uint64_t bytes_moved = 0;
+    std::uint64_t files_lowered = 0;        ///< to the second filesystem
+    std::uint64_t bytes_lowered = 0;
     std::uint64_t mails_unreadable = 0;     ///< in files to be written anew, which therefore stay
     std::uint64_t mailboxes_removed = 0;    ///< directories that no tree names
-    std::uint64_t files_stuck = 0;          ///< could not be removed; `failure` is why, for the first
+    std::uint64_t files_stuck = 0;          ///< could not be removed or lowered; `failure` is why, for the first
     std::exception_ptr failure;
     std::uint64_t bytes_waiting = 0;        ///< when a round is complete: found out of use, to be removed by later rounds
 
@@ -121,7 +126,7 @@ private:
 
     bool has_budget() const noexcept {
         auto const files = report_.files_seen + report_.files_removed + passed_ / passed_per_file;
-        return report_.mailboxes_read < budget_.mailboxes && files < budget_.files && report_.bytes_moved + scanned_ < budget_.bytes;
+        return report_.mailboxes_read < budget_.mailboxes && files < budget_.files && report_.bytes_moved + report_.bytes_lowered + scanned_ < budget_.bytes;
     }
 
     asio::awaitable<void> go_on() {
@@ -160,7 +165,7 @@ private:
     std::uint64_t grace_ms() const noexcept { return core_->services->options.grace_ms; }
 
     void begin_mark() {
-        marker_.emplace(core_, before_.has_value());
+        marker_.emplace(core_, before_.has_value(), young_since());
         phase_ = purge_phase::mark;
     }
     asio::awaitable<void> mark() {
@@ -187,7 +192,8 @@ private:
         auto const& places = marker_->places();
         bool const in_use = places.has_file(file.number);
         if (in_use && !Format::shares_files) {
-            ++passed_;
+            if (is_old(file)) co_await lower(file);
+            else ++passed_;
             co_return;
         }
         ++report_.files_seen;
@@ -200,13 +206,43 @@ private:
             if (found.whole != 0) found.live = share_of(found);
         }
         if (in_use && !is_worth_moving(found)) {
-            if (opened->may_be_compressed) note(found);
+            bool const old = is_old(file);
+            if (old && before != nullptr) co_await lower(file);
+            if ((old && before == nullptr) || opened->may_be_compressed) note(found);
             co_return;
         }
         if (before != nullptr && in_use) rewritten_.push_back({file, found.live});
         if (before != nullptr && !in_use && before->live == 0 && !has_moved_) condemned_.push_back({file, found.size});
         else note(found);
     }
+    // --- old mail, on a tiered filesystem
+    static constexpr bool has_tiers = tiered_filesystem<typename Index::fs_type>;
+
+    std::optional<std::uint64_t> young_since() const {
+        if (!has_tiers || options_.lower_after_ms == 0) return std::nullopt;
+        auto const now = core_->services->host.now_ms();
+        return now - std::min(now, options_.lower_after_ms);
+    }
+    bool is_old(mail_file const& file) const {
+        return has_tiers && options_.lower_after_ms != 0 && !has_moved_ && !marker_->young().has_file(file.number);
+    }
+    // Nobody appends to it any more. One that cannot be moved keeps nobody from moving others.
+    asio::awaitable<void> lower([[maybe_unused]] mail_file const& file) {
+        if constexpr (has_tiers) {
+            if (!Format::shares_files) ++report_.files_seen;
+            try {
+                auto const bytes = co_await core_->services->fs.move_down(file.path);
+                if (!bytes) co_return;
+                ++report_.files_lowered;
+                report_.bytes_lowered += *bytes;
+            } catch (error const&) {
+                ++report_.files_stuck;
+                if (!report_.failure) report_.failure = std::current_exception();
+            }
+        }
+        co_return;
+    }
+
     void note(marked_file const& f) {
         if (now_.files.size() < dbox_mark_files_max) now_.files.push_back(f);
     }

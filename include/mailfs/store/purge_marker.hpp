@@ -23,6 +23,7 @@
 #include <exception>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -35,11 +36,13 @@ public:
     static constexpr int passes_max = 16;
 
     /// `lasting`: what is found to be out of use must stay so when the power is cut, so logs are synced where they are read.
-    purge_marker(std::shared_ptr<account_core<Index, Format>> core, bool lasting)
-        : core_(std::move(core)), lasting_(lasting), places_(Format::shares_files) {}
+    /// `young_since_ms`: messages that were saved since then are told apart; none: nobody asks.
+    purge_marker(std::shared_ptr<account_core<Index, Format>> core, bool lasting, std::optional<std::uint64_t> young_since_ms = {})
+        : core_(std::move(core)), lasting_(lasting), young_since_ms_(young_since_ms), places_(Format::shares_files) {}
 
     bool done() const noexcept { return pass_ >= 2 && at_ == mailboxes_.size() && stable_; }
     purge_places const& places() const noexcept { return places_; }
+    purge_places const& young() const noexcept { return young_; }  ///< files, each with a message at least that was saved since then
     std::uint64_t read() const noexcept { return at_; }                     ///< mailboxes in this pass
     std::uint64_t to_read() const noexcept { return mailboxes_.size(); }
 
@@ -123,12 +126,16 @@ private:
     template <class State>
     void add_row(State const& state, std::size_t row) {
         auto const where = state.rows().where[row];
-        if (where) places_.add(core_->mails.file_number(state.rows().id[row], where), where.offset, dbox_extent(state.rows().size[row]));
+        if (!where) return;
+        auto const file = core_->mails.file_number(state.rows().id[row], where);
+        places_.add(file, where.offset, dbox_extent(state.rows().size[row]));
+        if (young_since_ms_ && state.rows().saved[row] >= *young_since_ms_) young_.add(file, 0, 0);
     }
 
     std::shared_ptr<account_core<Index, Format>> core_;
     bool lasting_;
-    purge_places places_;
+    std::optional<std::uint64_t> young_since_ms_;
+    purge_places places_, young_{false};
     std::vector<guid> mailboxes_;  // of this pass
     std::size_t at_ = 0;
     std::map<guid, modseq_t> seen_;  // HIGHESTMODSEQ of each mailbox when it was last read
