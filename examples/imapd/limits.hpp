@@ -47,7 +47,8 @@ inline constexpr std::size_t header_value_size_max = 64 * 1024;  ///< of a heade
 
 inline constexpr std::size_t purge_idle_ticks = 10;  ///< at every so manyth an account that nobody uses is looked at
 
-inline constexpr std::size_t sync_threads = 4;  ///< that wait for disks
+inline constexpr std::size_t sync_threads = 4;   ///< that wait for disks
+inline constexpr std::size_t pool_threads = 16;  ///< the same, where all that may wait is done by them
 
 // Times.
 inline constexpr auto imap_idle_time = 30min;

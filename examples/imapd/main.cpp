@@ -2,6 +2,7 @@
 // imapd: a demo server on mailfs. Mail goes in by LMTP and comes out by IMAP:
 //     imapd --root DIR --any-user PASSWORD          imapd --help tells the rest
 #include "../compression.hpp"
+#include "../second_disk.hpp"
 #include "compositions.hpp"
 #include "users.hpp"
 
@@ -10,6 +11,8 @@
 
 #include <cstdio>
 #include <map>
+#include <string>
+#include <vector>
 
 namespace {
 
@@ -32,8 +35,19 @@ Example: imapd --root ./mail --any-user secret --imap 127.0.0.1:1143 --lmtp 127.
 struct choices {
     imapd::options options;
     imapd::settings settings;
-    std::string users_file, any_password, fs = "posix", format = "multi", durability = "stored";
+    std::string users_file, any_password, format = "multi", durability = "stored";
 };
+
+#ifdef MAILFS_EXAMPLES_URING
+constexpr bool knows_uring = true;
+#else
+constexpr bool knows_uring = false;
+#endif
+std::vector<std::string> filesystems() {
+    std::vector<std::string> all{"posix", "pooled", "memory"};
+    if (knows_uring) all.push_back("uring");
+    return all;
+}
 
 void describe(CLI::App& app, choices& c) {
     app.footer(footer);
@@ -49,9 +63,14 @@ void describe(CLI::App& app, choices& c) {
     auto* const any =
         app.add_option("--any-user", c.any_password, "Instead: any user exists, with this password. For demos and tests");
     any->option_text("PASSWORD")->excludes(users);
-    app.add_option("--fs", c.fs, "A local disk, or memory (all is lost at the end) [posix]")
-        ->check(CLI::IsMember({"posix", "memory"}))
-        ->option_text("posix|memory");
+    app.add_option("--fs", c.options.fs, "A local disk, read in place, by threads or (Linux) by io_uring; or memory: all is lost at the end [posix]")
+        ->check(CLI::IsMember(filesystems()))
+        ->option_text(std::string("posix|pooled|") + (knows_uring ? "uring|" : "") + "memory");
+    app.add_option("--alt", c.options.alt, "A directory on a second, cheaper disk: old mail moves there. It is remembered with the mail")
+        ->option_text("DIR");
+    app.add_option("--alt-after", c.options.alt_after, "How old mail is when it moves there; 0: it stays where it is [30]")
+        ->check(CLI::Range(0.0, 36500.0))
+        ->option_text("DAYS");
     app.add_option("--read-latency", c.options.read_latency,
                    "With --fs memory: each read takes so long, as if the mail were far away [0]")
         ->check(CLI::Range(0.0, 10'000.0))
@@ -92,7 +111,8 @@ void describe(CLI::App& app, choices& c) {
         ->option_text("SECONDS");
     root->option_text("DIR");
     app.final_callback([&c, root, users, any] {
-        if (c.fs == "posix" && root->count() == 0) throw CLI::RequiredError("--root");
+        if (c.options.fs != "memory" && root->count() == 0) throw CLI::RequiredError("--root");
+        if (c.options.fs == "memory" && !c.options.alt.empty()) throw CLI::ValidationError("--alt", "mail in memory has no second disk");
         if (any->count() > 0 && c.any_password.empty()) throw CLI::ValidationError("--any-user", "the password is empty");
         if (users->count() + any->count() == 0) throw CLI::RequiredError("--users or --any-user");
     });
@@ -104,9 +124,16 @@ int serve(choices& c) {
     using entry = int (*)(imapd::options const&, imapd::settings const&);
     static std::map<std::string, entry> const compositions = {{"posix multi", imapd::serve_posix_multi},
                                                               {"posix single", imapd::serve_posix_single},
+                                                              {"pooled multi", imapd::serve_posix_multi},
+                                                              {"pooled single", imapd::serve_posix_single},
+#ifdef MAILFS_EXAMPLES_URING
+                                                              {"uring multi", imapd::serve_uring_multi},
+                                                              {"uring single", imapd::serve_uring_single},
+#endif
                                                               {"memory multi", imapd::serve_memory_multi},
                                                               {"memory single", imapd::serve_memory_single}};
-    return compositions.at(c.fs + ' ' + c.format)(c.options, c.settings);
+    if (c.options.fs != "memory") c.options.alt = mailfs_examples::second_disk(c.options.root, c.options.alt);
+    return compositions.at(c.options.fs + ' ' + c.format)(c.options, c.settings);
 }
 
 }  // namespace

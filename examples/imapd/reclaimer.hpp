@@ -30,8 +30,8 @@ namespace imapd {
 template <class Store>
 class reclaimer {
 public:
-    reclaimer(Store& store, std::size_t thread, std::size_t threads, std::chrono::milliseconds interval)
-        : store_(store), thread_(thread), threads_(threads), interval_(interval) {}
+    reclaimer(Store& store, std::size_t thread, std::size_t threads, std::chrono::milliseconds interval, mailfs::purge_options how)
+        : store_(store), thread_(thread), threads_(threads), interval_(interval), how_(how) {}
 
     /// Until the thread ends.
     asio::awaitable<void> run() {
@@ -52,7 +52,7 @@ private:
     struct entry {
         std::unique_ptr<purger> work;
         clock::time_point due{};
-        std::uint64_t files = 0, bytes = 0, moved = 0;  // of this round
+        std::uint64_t files = 0, bytes = 0, moved = 0, lowered = 0;  // of this round
     };
 
     asio::awaitable<void> add_idle(std::vector<std::string>& names) {
@@ -91,24 +91,27 @@ private:
         if (!e.work) {
             auto account = co_await store_.find_account(name);
             if (!account) co_return;
-            e.work = std::make_unique<purger>(*account);
+            e.work = std::make_unique<purger>(*account, how_);
         }
         auto const did = co_await e.work->step();
         e.files += did.files_removed;
         e.bytes += did.bytes_removed;
         e.moved += did.mails_moved;
+        e.lowered += did.files_lowered;
         if (did.failure) std::rethrow_exception(did.failure);
         if (!did.complete()) co_return;
         e.due = clock::now() + std::chrono::milliseconds(did.wait_ms);
         if (e.files > 0 || e.moved > 0)
             fmt::print(stderr, "imapd: purge of {}: {} files with {} bytes removed, {} messages moved, {} bytes to come\n", name, e.files,
                        e.bytes, e.moved, did.bytes_waiting);
-        e.files = e.bytes = e.moved = 0;
+        if (e.lowered > 0) fmt::print(stderr, "imapd: {} files of {} moved to the second disk\n", e.lowered, name);
+        e.files = e.bytes = e.moved = e.lowered = 0;
     }
 
     Store& store_;
     std::size_t thread_, threads_;
     std::chrono::milliseconds interval_;
+    mailfs::purge_options how_;
     std::map<std::string, entry> entries_;
     std::vector<std::string> idle_;  // still to be looked at
 };

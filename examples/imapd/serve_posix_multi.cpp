@@ -6,5 +6,5 @@
 #include <mailfs/dbox/multi_dbox.hpp>
 
 int imapd::serve_posix_multi(options const& o, settings const& s) {
-    return serve_posix<mailfs::multi_dbox<mailfs::posix_fs>>(o, s);
+    return serve_posix<mailfs::multi_dbox<disk>>(o, s);
 }

@@ -6,5 +6,5 @@
 #include <mailfs/dbox/single_dbox.hpp>
 
 int imapd::serve_posix_single(options const& o, settings const& s) {
-    return serve_posix<mailfs::single_dbox<mailfs::posix_fs>>(o, s);
+    return serve_posix<mailfs::single_dbox<disk>>(o, s);
 }

@@ -31,6 +31,7 @@ public:
     server(options const& o, settings const& s)
         : settings_(s),
           purge_interval_(static_cast<std::chrono::milliseconds::rep>(o.purge_interval * 1000)),
+          purge_options_{.lower_after_ms = static_cast<std::uint64_t>(o.alt_after * 86'400'000)},
           workers_(std::max(1U, o.threads)),
           imap_(net::listen(control_, o.imap_endpoint)),
           lmtp_(net::listen(control_, o.lmtp_endpoint)) {}
@@ -116,7 +117,7 @@ private:
     }
 
     asio::awaitable<void> reclaim(std::size_t thread) {
-        reclaimer<Store> own(*stores_[thread], thread, workers_.size(), purge_interval_);
+        reclaimer<Store> own(*stores_[thread], thread, workers_.size(), purge_interval_, purge_options_);
         co_await own.run();
     }
 
@@ -150,6 +151,7 @@ private:
 
     settings const& settings_;
     std::chrono::milliseconds purge_interval_;
+    mailfs::purge_options purge_options_;
     std::deque<net::worker> workers_;  // outlive what waits on their io_contexts: stores, and sockets to be accepted
     std::deque<std::unique_ptr<Store>> stores_;  // one for each worker
     asio::io_context control_{1};

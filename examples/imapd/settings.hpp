@@ -26,6 +26,9 @@ struct settings {
 /// What the command line says besides.
 struct options {
     std::string root;
+    std::string fs = "posix";   ///< or pooled, uring, memory
+    std::string alt;            ///< where old mail lies; empty: with the rest
+    double alt_after = 30;      ///< days
     std::string imap_endpoint = "127.0.0.1:1143";
     std::string lmtp_endpoint = "127.0.0.1:1024";
     bool stored = true;  ///< --durability stored

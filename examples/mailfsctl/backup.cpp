@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // mailfsctl backup: a copy that is sound though writers go on meanwhile. Why it is: backup/plan.hpp.
+#include "../second_disk.hpp"
 #include "accounts.hpp"
 #include "backup/copier.hpp"
 #include "commands.hpp"
@@ -45,7 +46,7 @@ private:
 class backup_run {
 public:
     explicit backup_run(backup_options const& o)
-        : options_(o), bar_("backup", 0, "B", o.quiet), copier_(checked_source(o), made_target(o), bar_), hold_(o.target) {}
+        : options_(o), bar_("backup", 0, "B", o.quiet), copier_(checked_source(o), second_disk_of(o), made_target(o), bar_), hold_(o.target) {}
 
     int run() {
         auto const accounts = account_directories(options_.data);
@@ -69,6 +70,7 @@ private:
             throw cannot_run(o.data + " is no directory: name the one that the server has as its root");
         return o.data;
     }
+    static std::string second_disk_of(backup_options const& o) { return mailfs_examples::second_disk(checked_source(o)); }
     static std::string made_target(backup_options const& o) {
         auto const source = std::filesystem::canonical(checked_source(o));
         make_directories(o.target);

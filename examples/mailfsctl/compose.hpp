@@ -3,10 +3,10 @@
 #pragma once
 
 #include "../compression.hpp"
+#include "disk.hpp"
 #include "runner.hpp"
 #include "storage.hpp"
 
-#include <mailfs/fs/posix_fs.hpp>
 #include <mailfs/index/index.hpp>
 #include <mailfs/log/lockless_log.hpp>
 #include <mailfs/store/store.hpp>
@@ -75,8 +75,8 @@ private:
 template <class Format>
 class composed_storage final : public storage {
 public:
-    using store_type = mailfs::store<mailfs::index<mailfs::lockless_log, mailfs::posix_fs>, Format>;
-    composed_storage(std::string const& root, int compress) : store_(mailfs::posix_fs(root), options_of(compress)) {}
+    using store_type = mailfs::store<mailfs::index<mailfs::lockless_log, disk>, Format>;
+    composed_storage(std::string const& root, int compress) : store_(disk_at(root), options_of(compress)) {}
 
     std::vector<std::string> accounts() override { return runner_->wait(store_.accounts()); }
     std::unique_ptr<account_access> find_account(std::string const& name) override {

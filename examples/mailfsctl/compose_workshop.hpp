@@ -3,11 +3,11 @@
 #pragma once
 
 #include "../compression.hpp"
+#include "disk.hpp"
 #include "runner.hpp"
 #include "workshop.hpp"
 
 #include <mailfs/error.hpp>
-#include <mailfs/fs/posix_fs.hpp>
 #include <mailfs/index/index.hpp>
 #include <mailfs/log/lockless_log.hpp>
 #include <mailfs/store/history.hpp>
@@ -74,9 +74,9 @@ private:
 template <class Format>
 class composed_workshop final : public workshop {
 public:
-    using index_type = mailfs::index<mailfs::lockless_log, mailfs::posix_fs>;
+    using index_type = mailfs::index<mailfs::lockless_log, disk>;
     using store_type = mailfs::store<index_type, Format>;
-    composed_workshop(std::string const& root, std::uint64_t grace_ms) : store_(mailfs::posix_fs(root), options_of(grace_ms)) {}
+    composed_workshop(std::string const& root, std::uint64_t grace_ms) : store_(disk_at(root), options_of(grace_ms)) {}
 
     std::vector<std::string> accounts() override { return runner_->wait(store_.accounts()); }
     mailfs::verify_summary verify(std::string const& account, mailfs::verify_observer observer) override {
@@ -95,7 +95,7 @@ public:
         auto handle = find(account);
         auto const status = runner_->wait(handle.status(mailbox));
         auto const& core = *handle.core();
-        mailfs::log_history<mailfs::posix_fs, mailfs::mailbox_state> history(core.services->fs, core.box_directory(status.id),
+        mailfs::log_history<disk, mailfs::mailbox_state> history(core.services->fs, core.box_directory(status.id),
                                                                              core.services->host.boot());
         std::vector<generation_info> out;
         for (auto const& g : runner_->wait(history.generations()))

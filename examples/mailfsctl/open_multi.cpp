@@ -5,5 +5,5 @@
 #include <mailfs/dbox/multi_dbox.hpp>
 
 std::unique_ptr<mailfsctl::storage> mailfsctl::open_multi(std::string const& root, int compress) {
-    return std::make_unique<composed_storage<mailfs::multi_dbox<mailfs::posix_fs>>>(root, compress);
+    return std::make_unique<composed_storage<mailfs::multi_dbox<disk>>>(root, compress);
 }

@@ -5,5 +5,5 @@
 #include <mailfs/dbox/single_dbox.hpp>
 
 std::unique_ptr<mailfsctl::storage> mailfsctl::open_single(std::string const& root, int compress) {
-    return std::make_unique<composed_storage<mailfs::single_dbox<mailfs::posix_fs>>>(root, compress);
+    return std::make_unique<composed_storage<mailfs::single_dbox<disk>>>(root, compress);
 }

@@ -5,5 +5,5 @@
 #include <mailfs/dbox/multi_dbox.hpp>
 
 std::unique_ptr<mailfsctl::workshop> mailfsctl::open_workshop_multi(std::string const& root, std::uint64_t grace_ms) {
-    return std::make_unique<composed_workshop<mailfs::multi_dbox<mailfs::posix_fs>>>(root, grace_ms);
+    return std::make_unique<composed_workshop<mailfs::multi_dbox<disk>>>(root, grace_ms);
 }

@@ -5,5 +5,5 @@
 #include <mailfs/dbox/single_dbox.hpp>
 
 std::unique_ptr<mailfsctl::workshop> mailfsctl::open_workshop_single(std::string const& root, std::uint64_t grace_ms) {
-    return std::make_unique<composed_workshop<mailfs::single_dbox<mailfs::posix_fs>>>(root, grace_ms);
+    return std::make_unique<composed_workshop<mailfs::single_dbox<disk>>>(root, grace_ms);
 }

@@ -164,12 +164,12 @@ void copier::drop_cut_logs(std::string const& path, std::vector<std::string> con
             ::unlink((directory + name).c_str());
 }
 
-void copier::collect(std::string const& path, std::vector<std::string>& out) const {
-    for (auto const& e : list_directory(source_ + '/' + path)) {
+void copier::collect(std::string const& root, std::string const& path, std::vector<std::string>& out) const {
+    for (auto const& e : list_directory(root + '/' + path)) {
         if (is_passed_over(e.name)) continue;
         auto inner = path.empty() ? e.name : path + '/' + e.name;
         if (e.is_directory)
-            collect(inner, out);
+            collect(root, inner, out);
         else
             out.push_back(std::move(inner));
     }
@@ -177,8 +177,10 @@ void copier::collect(std::string const& path, std::vector<std::string>& out) con
 
 std::vector<std::string> copier::files_below(std::string const& path) const {
     std::vector<std::string> out;
-    collect(path, out);
+    collect(source_, path, out);
+    if (!second_.empty()) collect(second_, path, out);
     std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
     return out;
 }
 
@@ -190,18 +192,29 @@ std::vector<std::string> copier::directories_in(std::string const& path) const {
 }
 
 void copier::below(std::string const& path, std::vector<std::string> const& except) {
-    for (auto const& e : list_directory(source_ + '/' + path)) {
+    below(source_, path, except);
+    if (!second_.empty()) below(second_, path, except);
+}
+
+void copier::below(std::string const& root, std::string const& path, std::vector<std::string> const& except) {
+    for (auto const& e : list_directory(root + '/' + path)) {
         if (is_passed_over(e.name) || std::find(except.begin(), except.end(), e.name) != except.end()) continue;
         auto const inner = path.empty() ? e.name : path + '/' + e.name;
         if (e.is_directory)
-            below(inner);
+            below(root, inner, {});
         else
             file(inner, nullptr);
     }
 }
 
+// A file that moves to the second disk is there before it goes from the first.
+std::string copier::original(std::string const& path) const {
+    auto first = source_ + '/' + path;
+    return second_.empty() || facts_of(first) ? first : second_ + '/' + path;
+}
+
 copier::outcome copier::file(std::string const& path, bool* removes) {
-    auto const from = source_ + '/' + path, to = target_ + '/' + path;
+    auto const from = original(path), to = target_ + '/' + path;
     auto const facts = facts_of(from);  // the time before the bytes: what changes in between shows next time
     if (!facts) return outcome::gone;
     auto const copy = facts_of(to);
@@ -242,7 +255,7 @@ void copier::replace(std::string const& path, std::string_view bytes) {
     make_directories(above(to));
     {
         descriptor const file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-        copy_rights(file.get(), source_ + '/' + path);
+        copy_rights(file.get(), original(path));
         write_all(file.get(), bytes, temporary);
     }
     if (::rename(temporary.c_str(), to.c_str()) != 0) fail(errno, to);

@@ -25,11 +25,12 @@ struct copy_totals {
     std::uint64_t files = 0, files_copied = 0, bytes_copied = 0, files_removed = 0;
 };
 
-/// Paths are relative to both roots. Throws std::system_error.
+/// Paths are relative to all roots. What is not in `source` may be in `second` (where the store has a second disk): the copy has both.
+/// Throws std::system_error.
 class copier {
 public:
-    copier(std::string source, std::string target, progress& bar)
-        : source_(std::move(source)), target_(std::move(target)), bar_(&bar) {}
+    copier(std::string source, std::string second, std::string target, progress& bar)
+        : source_(std::move(source)), second_(std::move(second)), target_(std::move(target)), bar_(&bar) {}
 
     /// The files directly in a directory of a log. Logs that were cut (plan.hpp) are removed from the copy.
     directory_copied directory(std::string const& path);
@@ -56,9 +57,11 @@ private:
     void drop_cut_logs(std::string const& path, std::vector<std::string> const& names);
     void replace(std::string const& path, std::string_view bytes);
     void append(std::string const& path, std::string_view bytes);
-    void collect(std::string const& path, std::vector<std::string>& out) const;
+    void collect(std::string const& root, std::string const& path, std::vector<std::string>& out) const;
+    void below(std::string const& root, std::string const& path, std::vector<std::string> const& except);
+    std::string original(std::string const& path) const;
 
-    std::string source_, target_;
+    std::string source_, second_, target_;
     progress* bar_;
     copy_totals totals_;
     std::set<std::string> met_;                                    // paths of files

@@ -55,9 +55,9 @@ public:
 
     private:
         friend class tiered;
-        using either = std::variant<typename Fast::file::mapping, typename Slow::file::mapping>;
-        explicit mapping(either inner) : inner_(std::move(inner)) {}
-        either inner_;
+        using either_mapping = std::variant<typename Fast::file::mapping, typename Slow::file::mapping>;
+        explicit mapping(either_mapping inner) : inner_(std::move(inner)) {}
+        either_mapping inner_;
     };
 
     /// Must stay where it is, and alive, while a call is under way.
@@ -85,7 +85,7 @@ public:
             return std::visit([](auto& f) { return f.sync(); }, inner_);
         }
         asio::awaitable<mapping> map() {
-            using either = typename mapping::either;
+            using either = typename mapping::either_mapping;
             if (auto* const fast = std::get_if<0>(&inner_)) {
                 auto m = co_await fast->map();
                 co_return mapping(either(std::in_place_index<0>, std::move(m)));
@@ -96,23 +96,25 @@ public:
 
     private:
         friend class tiered;
-        using either = std::variant<typename Fast::file, typename Slow::file>;
-        explicit file(either inner) : inner_(std::move(inner)) {}
-        either inner_;
+        using either_file = std::variant<typename Fast::file, typename Slow::file>;
+        explicit file(either_file inner) : inner_(std::move(inner)) {}
+        either_file inner_;
     };
 
     tiered(Fast fast, Slow slow, tiered_options options = {}) : fast_(std::move(fast)), slow_(std::move(slow)), options_(std::move(options)) {}
+    /// Without a second one: for programs that let their users choose. Whoever once had one must not open the store so.
+    explicit tiered(Fast fast) : fast_(std::move(fast)) {}
 
     Fast const& fast() const noexcept { return fast_; }
-    Slow const& slow() const noexcept { return slow_; }
+    std::optional<Slow> const& slow() const noexcept { return slow_; }
 
     asio::awaitable<std::optional<file>> open(std::string_view path) {
-        using either = typename file::either;
+        using either = typename file::either_file;
         std::string const name(path);
         auto fast = co_await fast_.open(name);
         if (fast) co_return file(either(std::in_place_index<0>, std::move(*fast)));
         if (!may_move(name)) co_return std::nullopt;
-        auto slow = co_await slow_.open(name);  // it is there before it goes from the first
+        auto slow = co_await slow_->open(name);  // it is there before it goes from the first
         if (!slow) co_return std::nullopt;
         co_return file(either(std::in_place_index<1>, std::move(*slow)));
     }
@@ -127,7 +129,7 @@ public:
         std::string const name(path);
         auto names = co_await fast_.list(name);
         if (!may_hold_moved(name)) co_return names;
-        auto more = co_await slow_.list(name);
+        auto more = co_await slow_->list(name);
         names.insert(names.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
         std::sort(names.begin(), names.end());
         names.erase(std::unique(names.begin(), names.end()), names.end());
@@ -137,7 +139,7 @@ public:
         std::string const name(path);
         bool const fast = co_await fast_.remove(name);
         if (!may_hold_moved(name)) co_return fast;
-        bool const slow = co_await slow_.remove(name);
+        bool const slow = co_await slow_->remove(name);
         co_return fast || slow;
     }
 
@@ -151,9 +153,9 @@ public:
         auto from = co_await fast_.open(name);
         if (!from) co_return std::nullopt;
         auto const bytes = co_await contents_of(*from);
-        bool const made = co_await slow_.create(name, bytes, durability::stored);
+        bool const made = co_await slow_->create(name, bytes, durability::stored);
         if (!made) {  // who did it before was interrupted
-            auto there = co_await slow_.open(name);
+            auto there = co_await slow_->open(name);
             std::vector<std::byte> theirs;
             if (there) theirs = co_await contents_of(*there);
             if (theirs != bytes) throw error(errc::corrupt, name, "another file of this name stands on the second filesystem");
@@ -171,7 +173,7 @@ private:
     // `mail/x` and `a/mail/b/x` are below `mail`.
     bool may_move(std::string_view path) const noexcept { return may_hold_moved(detail::parent_of(path)); }
     bool may_hold_moved(std::string_view directory) const noexcept {
-        if (options_.directory.empty()) return true;
+        if (!slow_ || options_.directory.empty()) return slow_.has_value();
         for (; !directory.empty(); directory = detail::parent_of(directory))
             if (detail::name_of(directory) == options_.directory) return true;
         return false;
@@ -187,7 +189,7 @@ private:
     }
 
     Fast fast_;
-    Slow slow_;
+    std::optional<Slow> slow_;
     tiered_options options_;
 };
 

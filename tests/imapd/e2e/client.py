@@ -48,6 +48,18 @@ class Server:
             return b"__asan_init" in program.read()
 
     @staticmethod
+    def knows(fs):
+        """Whether a server can be had on that; io_uring is not built in everywhere, and some kernels forbid it."""
+        if fs != "uring":
+            return True
+        with tempfile.TemporaryDirectory() as root:
+            command = [PROGRAM, "--root", root, "--fs", fs, "--any-user", "x", "--imap", f"{HOST}:0", "--lmtp", f"{HOST}:0"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+                ready = server.stdout.readline().startswith("ready ")
+                server.terminate()
+            return ready
+
+    @staticmethod
     def knows_zstd():
         told = subprocess.run([PROGRAM, "--help"], capture_output=True, timeout=SECONDS).stdout
         return b"compressed by zstd" in told

@@ -19,6 +19,7 @@ from test_dump import *  # noqa: E402,F401,F403
 from test_exchange import *  # noqa: E402,F401,F403
 from test_info import *  # noqa: E402,F401,F403
 from test_repair import *  # noqa: E402,F401,F403
+from test_second_disk import *  # noqa: E402,F401,F403
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

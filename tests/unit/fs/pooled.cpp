@@ -34,6 +34,11 @@ struct pooled_model {
     void settle() { asio::post(pool, asio::use_future).wait(); }
 };
 
+struct poolless_model {
+    test::temporary_directory root;
+    pooled<posix_fs> fs{posix_fs(root.path())};
+};
+
 asio::awaitable<void> count(asio::awaitable<void> work, int& ended, int& aborted) {
     try {
         co_await std::move(work);
@@ -45,7 +50,7 @@ asio::awaitable<void> count(asio::awaitable<void> work, int& ended, int& aborted
 
 }  // namespace
 
-MAILFS_FILESYSTEM_CONFORMANCE(pooled_model);
+MAILFS_FILESYSTEM_CONFORMANCE(pooled_model, poolless_model);
 MAILFS_WATCH_CONFORMANCE(pooled_model);
 
 TEST_CASE("pooled: who waits for the disk holds up nobody, and as many wait as there are threads") {

@@ -21,6 +21,9 @@ using two_in_memory = tiered<memory_fs, memory_fs>;
 struct tiered_model {
     two_in_memory fs{memory_fs(), memory_fs(), {""}};  // all files may move
 };
+struct one_tier_model {
+    two_in_memory fs{memory_fs()};
+};
 struct tiered_posix_model {
     test::temporary_directory fast, slow;
     tiered<posix_fs, posix_fs> fs{posix_fs(fast.path()), posix_fs(slow.path())};
@@ -28,7 +31,7 @@ struct tiered_posix_model {
 
 }  // namespace
 
-MAILFS_FILESYSTEM_CONFORMANCE(tiered_model, tiered_posix_model);
+MAILFS_FILESYSTEM_CONFORMANCE(tiered_model, one_tier_model, tiered_posix_model);
 MAILFS_WATCH_CONFORMANCE(tiered_model);
 
 TEST_CASE("tiered: a file that is moved down keeps its path and its bytes, and goes from the first filesystem") {

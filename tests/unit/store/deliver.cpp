@@ -11,8 +11,7 @@
 #include <string>
 #include <vector>
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::deliver_tests {
 
 namespace {
 
@@ -201,3 +200,5 @@ TEST_CASE("deliver: recipients do not wait for each other") {
         CHECK(all < 10 * one);  // 16 one after the other
     });
 }
+
+}  // namespace mailfs::test::deliver_tests

@@ -13,8 +13,7 @@
 #include <string>
 #include <vector>
 
-using namespace mailfs;
-using namespace mailfs::test;
+namespace mailfs::test::purge_tiered_tests {
 
 namespace {
 
@@ -172,3 +171,5 @@ TEST_CASE("purge: a second filesystem that is full or away leaves old mail where
         CHECK(still == all);
     });
 }
+
+}  // namespace mailfs::test::purge_tiered_tests
