@@ -63,6 +63,8 @@ void describe(CLI::App& app, choices& c) {
     auto* const any =
         app.add_option("--any-user", c.any_password, "Instead: any user exists, with this password. For demos and tests");
     any->option_text("PASSWORD")->excludes(users);
+    app.add_option("--shared", c.settings.shared_account, "Mailboxes of this account are everyone's, to read and to change, below Shared/")
+        ->option_text("USER");
     app.add_option("--fs", c.options.fs, "A local disk, read in place, by threads or (Linux) by io_uring; or memory: all is lost at the end [posix]")
         ->check(CLI::IsMember(filesystems()))
         ->option_text(std::string("posix|pooled|") + (knows_uring ? "uring|" : "") + "memory");

@@ -21,6 +21,7 @@ struct settings {
     imapd::users users = imapd::users::any("");
     std::size_t message_size_max = limits::message_size_max;
     std::string host_name = "localhost";
+    std::string shared_account;  ///< whose mailboxes everyone has, below "Shared/"; empty: there are none
 };
 
 /// What the command line says besides.

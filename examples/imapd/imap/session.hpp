@@ -74,6 +74,10 @@ private:
         numbering numbers;
         std::uint32_t told = 0;  // messages that the client counts
     };
+    struct place {  // of a mailbox
+        account& in;
+        std::string name;
+    };
     struct sync_options {
         bool expunges = true;       // EXPUNGE may be said now
         bool uids = false;          // FETCH shall name the UID
@@ -128,6 +132,10 @@ private:
     asio::awaitable<answer> on(cmd::copy const&);
     asio::awaitable<answer> on(cmd::expunge const&);
 
+    // Namespaces (session_places.hpp).
+    place locate(std::string const& name);
+    asio::awaitable<void> add_shared(std::vector<mailfs::mailbox_info>& infos);
+
     asio::awaitable<answer> try_login(std::string user, std::string password);
     asio::awaitable<answer> idle();
     asio::awaitable<void> wait_for_change();
@@ -160,6 +168,7 @@ private:
     std::string out_;
     bool out_is_whole_ = true;  // no response in it has only begun
     std::optional<account> account_;
+    std::optional<account> shared_;  // whose mailboxes everyone has
     std::optional<selected> box_;
     expectations expected_;   // of the command that is being executed
     bool condstore_ = false;  // FETCH responses carry MODSEQ
@@ -178,6 +187,7 @@ private:
 #include "imap/session_fetch.hpp"
 #include "imap/session_loop.hpp"
 #include "imap/session_mailboxes.hpp"
+#include "imap/session_places.hpp"
 #include "imap/session_search.hpp"
 #include "imap/session_select.hpp"
 #include "imap/session_store.hpp"

@@ -16,6 +16,10 @@ asio::awaitable<answer> session<Store, Extractor>::try_login(std::string user, s
     if (settings_.users.may_login(user, password)) {
         auto opened = co_await store_.account(user);
         account_.emplace(std::move(opened));
+        if (!settings_.shared_account.empty()) {
+            auto shared = co_await store_.account(settings_.shared_account);
+            shared_.emplace(std::move(shared));
+        }
         assembler_.set_limits(limits_after_login());
         io_->set_idle_time(limits::imap_idle_time);
         co_return ok(fmt::format("[CAPABILITY {}] Logged in", capabilities));

@@ -13,7 +13,8 @@ template <class Store, mime::extractor Extractor>
 auto session<Store, Extractor>::open_target(std::string const& name) -> asio::awaitable<std::optional<mailbox>> {
     std::optional<mailbox> out;
     try {
-        auto opened = co_await account_->open(name);
+        auto const at = locate(name);
+        auto opened = co_await at.in.open(at.name);
         out.emplace(std::move(opened));
     } catch (mailfs::error const& error) {
         if (error.code() != mailfs::errc::not_found) throw;

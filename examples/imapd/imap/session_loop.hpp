@@ -30,6 +30,7 @@ asio::awaitable<void> session<Store, Extractor>::run() {
     if (io_->why() == net::ending::stopping) goodbye_ = (out_is_whole_ ? out_ : "") + "* BYE The server is stopping\r\n";
     box_.reset();
     account_.reset();
+    shared_.reset();
     co_await io_->say_farewell(goodbye_);
 }
 
@@ -161,7 +162,7 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::bare const& c) {
     switch (c.what) {
         case word::capability: say_format("* CAPABILITY {}", capabilities); break;
         case word::logout: say("* BYE Until next time"); break;
-        case word::name_space: say("* NAMESPACE ((\"\" \"/\")) NIL NIL"); break;
+        case word::name_space: say_format("* NAMESPACE ((\"\" \"/\")) NIL {}", shared_ ? "((\"Shared/\" \"/\"))" : "NIL"); break;
         case word::starttls: co_return bad("There is no TLS here");
         case word::close: co_return co_await close(true);
         case word::unselect: co_return co_await close(false);

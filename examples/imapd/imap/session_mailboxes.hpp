@@ -17,18 +17,22 @@ template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::create const& c) {
     mailfs::create_options options;
     options.use = c.use;
-    co_await account_->create(c.mailbox, options);
+    auto const at = locate(c.mailbox);
+    co_await at.in.create(at.name, options);
     co_return answer{};
 }
 template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::remove const& c) {
     if (box_ && box_->name == c.mailbox) co_return no("[INUSE] The mailbox is selected");
-    co_await account_->remove(c.mailbox);
+    auto const at = locate(c.mailbox);
+    co_await at.in.remove(at.name);
     co_return answer{};
 }
 template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::rename const& c) {
-    co_await account_->rename(c.from, c.to);
+    auto const from = locate(c.from), to = locate(c.to);
+    if (&from.in != &to.in) co_return no("[CANNOT] A mailbox stays in its namespace: make one there, and move the messages");
+    co_await from.in.rename(from.name, to.name);
     co_return answer{};
 }
 template <class Store, mime::extractor Extractor>
@@ -39,7 +43,8 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::subscribe const& c) {
 
 template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::status const& c) {
-    auto const s = co_await account_->status(c.mailbox);
+    auto const at = locate(c.mailbox);
+    auto const s = co_await at.in.status(at.name);
     std::string items;
     for (auto const item : c.items) {
         if (!items.empty()) items += ' ';
@@ -120,7 +125,8 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::list const& c) {
         }
         co_return answer{};
     }
-    auto const infos = co_await account_->list();
+    auto infos = co_await account_->list();
+    if (shared_) co_await add_shared(infos);
     for (auto const& info : infos) {
         if (++looked_at % limits::slice_max == 0) co_await let_others_go();
         if ((c.only_subscribed && !info.subscribed) || (c.only_special_use && info.use == mailfs::special_use::none))

@@ -12,7 +12,8 @@ template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::select const& c) {
     if (box_) say("* OK [CLOSED] The mailbox selected before is closed");
     box_.reset();
-    auto opened = co_await account_->open(c.mailbox);
+    auto const at = locate(c.mailbox);
+    auto opened = co_await at.in.open(at.name);
     box_.emplace(selected{std::move(opened), c.mailbox, c.examine, {}, 0});
     box_->told = box_->box.view().messages();
     if (c.condstore) condstore_ = true;

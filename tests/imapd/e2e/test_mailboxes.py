@@ -159,3 +159,70 @@ class Mailboxes(unittest.TestCase):
         self.imap.no("DELETE x")
         self.imap.ok("UNSELECT")
         self.imap.ok("DELETE x")
+
+
+class Shared(unittest.TestCase):
+    """What everyone has: a namespace of its own (RFC 2342), and messages that go from account to account."""
+
+    def setUp(self):
+        self.server = Server("--fs", "memory", "--shared", "team")
+        self.addCleanup(self.server.__exit__)
+        self.alice, self.bob = self.server.imap("alice"), self.server.imap("bob")
+        self.addCleanup(self.alice.close)
+        self.addCleanup(self.bob.close)
+
+    def test_it_is_told_and_listed(self):
+        self.assertEqual(self.alice.ok("NAMESPACE").untagged[0], b'* NAMESPACE (("" "/")) NIL (("Shared/" "/"))')
+        self.alice.ok("CREATE Own")
+        self.alice.ok("CREATE Shared/Plans/2030")
+        for imap, own in ((self.alice, {"Own"}), (self.bob, set())):
+            names = listed(imap.ok('LIST "" *'))
+            self.assertEqual(set(names), own | {"INBOX", "Shared", "Shared/INBOX", "Shared/Plans", "Shared/Plans/2030"})
+            self.assertEqual(names["Shared"], {"\\Noselect", "\\HasChildren"})
+            self.assertEqual(set(listed(imap.ok('LIST "" %'))), own | {"INBOX", "Shared"})
+            self.assertEqual(set(listed(imap.ok('LIST "Shared/" %'))), {"Shared/INBOX", "Shared/Plans"})
+
+    def test_messages_go_between_accounts(self):
+        self.alice.ok("CREATE Shared/Plans")
+        sent = [b"Subject: %d\r\n\r\nbody %d\r\n" % (n, n) for n in range(1, 81)]
+        for message in sent:
+            self.server.deliver(message)
+        self.alice.ok("SELECT INBOX")
+        self.alice.ok("STORE 1 +FLAGS (\\Flagged $Word)")
+        copied = self.alice.ok("COPY 1:70 Shared/Plans").code("COPYUID").split()
+        self.assertEqual(copied[1:], ["1:70", "1:70"])
+        moved = self.alice.ok("MOVE 71:80 Shared/Plans")
+        self.assertEqual(sum(line.endswith(b" EXPUNGE") for line in moved.untagged), 10)
+        self.assertIn(b"MESSAGES 70", self.alice.ok("STATUS INBOX (MESSAGES)").untagged[0])
+        with self.server.selected("Shared/Plans", "bob") as bob:
+            self.assertEqual([bob.body(n) for n in range(1, 81)], sent)
+            self.assertIn(b"FLAGS (\\Flagged $Word)", bob.ok("FETCH 1 FLAGS").untagged[0])
+            bob.ok("COPY 5 INBOX")
+            bob.ok("STORE 1:* +FLAGS.SILENT (\\Deleted)")
+            bob.ok("EXPUNGE")
+        with self.server.selected("INBOX", "bob") as bob:
+            self.assertEqual(bob.body(1), sent[4])
+        with self.server.selected("Shared/Plans", "alice") as alice:
+            self.assertEqual(alice.ok("SEARCH ALL").untagged[0], b"* SEARCH")
+        self.alice.ok("APPEND Shared/Plans {3+}\r\nx\r\n")
+        self.assertIn(b"MESSAGES 1", self.bob.ok("STATUS Shared/Plans (MESSAGES)").untagged[0])
+
+    def test_names_stay_in_their_namespace(self):
+        self.alice.ok("CREATE Own")
+        self.alice.ok("CREATE Shared/Plans")
+        for line in ("RENAME Own Shared/Own", "RENAME Shared/Plans Plans", "CREATE Shared", "DELETE Shared", "SELECT Shared", "DELETE Shared/INBOX"):
+            self.alice.no(line)
+        self.bob.ok("RENAME Shared/Plans Shared/Ideas")
+        self.alice.ok("STATUS Shared/Ideas (UIDNEXT)")
+        self.alice.ok("SUBSCRIBE Shared/Ideas")
+        self.assertEqual(set(listed(self.alice.ok('LSUB "" *'), "LSUB")), {"Shared/Ideas"})
+        self.assertEqual(set(listed(self.bob.ok('LSUB "" *'), "LSUB")), set())
+        self.assertIn("\\Subscribed", listed(self.alice.ok('LIST "" * RETURN (SUBSCRIBED)'))["Shared/Ideas"])
+        self.bob.ok("DELETE Shared/Ideas")
+        self.alice.no("STATUS Shared/Ideas (UIDNEXT)")
+
+    def test_without_the_option_it_is_a_name_like_any(self):
+        with Server("--fs", "memory") as server, server.imap("alice") as alice:
+            alice.ok("CREATE Shared/x")
+            with server.imap("bob") as bob:
+                self.assertEqual(set(listed(bob.ok('LIST "" *'))), {"INBOX"})
