@@ -40,6 +40,9 @@ struct fetch_item {
         size,
         uid,
         modseq,
+        save_date,
+        email_id,
+        thread_id,
         body,
         body_structure,
         rfc822,
@@ -81,19 +84,25 @@ struct search_key {
         text,
         uids,
         numbers,
-        modseq
+        modseq,
+        older,
+        younger,
+        saved_before,
+        saved_on,
+        saved_since,
+        email_id
     };
     kind what = kind::all;
     mailfs::flag flag = mailfs::flag::none;
-    std::string text;                  ///< keyword, or what to look for
+    std::string text;                  ///< keyword, EMAILID, or what to look for
     std::string field;                 ///< of kind::header
-    std::uint64_t number = 0;          ///< larger, smaller, modseq
+    std::uint64_t number = 0;          ///< larger, smaller, modseq; older, younger: seconds, and milliseconds since 1970 once resolved
     imap::day date{};                  ///< of the kinds that compare days
     sequence_set set;                  ///< uids, numbers
     std::vector<search_key> children;  ///< conjunction, either (two), negation (one)
 };
 
-enum class status_item : std::uint8_t { messages, recent, uid_next, uid_validity, unseen, highest_modseq, size };
+enum class status_item : std::uint8_t { messages, recent, uid_next, uid_validity, unseen, highest_modseq, size, mailbox_id, append_limit };
 
 /// Commands without arguments.
 enum class word : std::uint8_t { capability, noop, logout, check, close, unselect, idle, name_space, starttls };
@@ -168,8 +177,13 @@ struct store {
     flag_list flags;
     std::optional<mailfs::modseq_t> unchanged_since;
 };
+/// RETURN of a SEARCH (RFC 4731, 5182).
+struct search_return {
+    bool min = false, max = false, all = false, count = false, save = false;
+};
 struct search {
     bool uid = false;
+    std::optional<search_return> wanted;  ///< nothing: the old answer
     search_key key;
     bool charset_known = true;
 };

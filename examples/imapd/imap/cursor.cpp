@@ -138,6 +138,7 @@ std::uint32_t cursor::nz_number() {
 
 sequence_set cursor::sequence_set() {
     imap::sequence_set set;
+    if ((set.saved = take_if('$'))) return set;
     auto const one = [this] { return take_if('*') ? imap::sequence_set::star : nz_number(); };
     do {
         if (set.ranges.size() >= limits::sequence_ranges_max) throw syntax_error{"the sequence set has too many parts"};

@@ -68,7 +68,10 @@ fetch_item plain(kind what, bool peek = true) {
 }
 
 fetch_item parse_item(cursor& in) {
-    static constexpr std::array<std::pair<std::string_view, kind>, 8> names = {{{"ENVELOPE", kind::envelope},
+    static constexpr std::array<std::pair<std::string_view, kind>, 11> names = {{{"ENVELOPE", kind::envelope},
+                                                                                 {"SAVEDATE", kind::save_date},
+                                                                                 {"EMAILID", kind::email_id},
+                                                                                 {"THREADID", kind::thread_id},
                                                                                 {"FLAGS", kind::flags},
                                                                                 {"INTERNALDATE", kind::internal_date},
                                                                                 {"RFC822.SIZE", kind::size},

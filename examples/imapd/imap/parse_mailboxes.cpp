@@ -23,8 +23,10 @@ std::string strip_separator(std::string name) {  // RFC 3501 section 6.3.3: it o
 }
 
 status_item parse_status_item(cursor& in) {
-    static constexpr std::array<std::pair<std::string_view, status_item>, 7> names = {
+    static constexpr std::array<std::pair<std::string_view, status_item>, 9> names = {
         {{"MESSAGES", status_item::messages},
+         {"MAILBOXID", status_item::mailbox_id},
+         {"APPENDLIMIT", status_item::append_limit},
          {"RECENT", status_item::recent},
          {"UIDNEXT", status_item::uid_next},
          {"UIDVALIDITY", status_item::uid_validity},

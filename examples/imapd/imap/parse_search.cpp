@@ -45,7 +45,7 @@ std::optional<search_key> parse_bare(std::string_view name) {
         if (name == known) return flag_key(true, f);
         if (name.substr(0, 2) == "UN" && name.substr(2) == known) return flag_key(false, f);
     }
-    if (name == "ALL" || name == "OLD") return plain(kind::all);
+    if (name == "ALL" || name == "OLD" || name == "SAVEDATESUPPORTED") return plain(kind::all);
     if (name == "NEW" || name == "RECENT") return plain(kind::none);
     return std::nullopt;
 }
@@ -75,7 +75,10 @@ void parse_modseq_key(cursor& in, search_key& out) {
 }
 
 search_key parse_argument(cursor& in, std::string_view name, std::size_t depth) {
-    static constexpr std::array<std::pair<std::string_view, kind>, 6> dates = {{{"BEFORE", kind::before},
+    static constexpr std::array<std::pair<std::string_view, kind>, 9> dates = {{{"BEFORE", kind::before},
+                                                                                {"SAVEDBEFORE", kind::saved_before},
+                                                                                {"SAVEDON", kind::saved_on},
+                                                                                {"SAVEDSINCE", kind::saved_since},
                                                                                 {"ON", kind::on},
                                                                                 {"SINCE", kind::since},
                                                                                 {"SENTBEFORE", kind::sent_before},
@@ -106,6 +109,15 @@ search_key parse_argument(cursor& in, std::string_view name, std::size_t depth) 
     } else if (name == "LARGER" || name == "SMALLER") {
         out.what = name == "LARGER" ? kind::larger : kind::smaller;
         out.number = in.number();
+    } else if (name == "OLDER" || name == "YOUNGER") {
+        out.what = name == "OLDER" ? kind::older : kind::younger;
+        out.number = in.nz_number();
+    } else if (name == "EMAILID") {
+        out.what = kind::email_id;
+        out.text = in.atom();
+    } else if (name == "THREADID") {  // no message has one
+        in.atom();
+        out.what = kind::none;
     } else if (name == "UID") {
         out.what = kind::uids;
         out.set = in.sequence_set();
@@ -131,6 +143,12 @@ search_key parse_key(cursor& in, std::size_t depth) {
         in.expect(')', "the search keys have no end");
         return out;
     }
+    if (in.peek() == '$') {
+        search_key out;
+        out.what = kind::uids;
+        out.set = in.sequence_set();
+        return out;
+    }
     if (in.peek() == '*' || (in.peek() >= '0' && in.peek() <= '9')) {
         search_key out;
         out.what = kind::numbers;
@@ -142,12 +160,36 @@ search_key parse_key(cursor& in, std::size_t depth) {
     return parse_argument(in, name, depth);
 }
 
+cmd::search_return parse_return(cursor& in) {
+    cmd::search_return out;
+    in.expect('(', "a list of what is to be returned must follow");
+    if (!in.take_if(')')) {
+        do {
+            auto const option = in.upper_atom();
+            if (option == "MIN") out.min = true;
+            else if (option == "MAX") out.max = true;
+            else if (option == "ALL") out.all = true;
+            else if (option == "COUNT") out.count = true;
+            else if (option == "SAVE") out.save = true;
+            else throw syntax_error{"the return option is not known"};
+        } while (in.take_if(' '));
+        in.expect(')', "the return options have no end");
+    }
+    if (!out.min && !out.max && !out.count && !out.save) out.all = true;
+    return out;
+}
+
 }  // namespace
 
 cmd::search parse_search(cursor& in, bool uid) {
     cmd::search out;
     out.uid = uid;
     in.space();
+    if (in.take_word_if("RETURN")) {
+        in.space();
+        out.wanted = parse_return(in);
+        in.space();
+    }
     if (in.take_word_if("CHARSET")) {
         in.space();
         auto const charset = to_upper(in.astring());

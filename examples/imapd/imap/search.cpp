@@ -7,7 +7,7 @@
 namespace imapd::imap {
 namespace detail {
 
-bool in_set(sequence_set const& set, std::uint32_t n) {  // after resolve_sets: ascending, disjoint
+bool in_set(sequence_set const& set, std::uint32_t n) {  // after resolve(): ascending, disjoint
     auto const it = std::upper_bound(set.ranges.begin(), set.ranges.end(), n,
                                      [](std::uint32_t v, auto const& r) { return v < r.first; });
     return it != set.ranges.begin() && std::prev(it)->last >= n;
@@ -15,8 +15,8 @@ bool in_set(sequence_set const& set, std::uint32_t n) {  // after resolve_sets: 
 
 bool compare_days(search_key::kind what, day message, day wanted) {
     using kind = search_key::kind;
-    if (what == kind::before || what == kind::sent_before) return message < wanted;
-    if (what == kind::on || what == kind::sent_on) return message == wanted;
+    if (what == kind::before || what == kind::sent_before || what == kind::saved_before) return message < wanted;
+    if (what == kind::on || what == kind::sent_on || what == kind::saved_on) return message == wanted;
     return message >= wanted;
 }
 
@@ -62,6 +62,12 @@ verdict match_row(search_key const& key, message_facts const& m) {
         case kind::before:
         case kind::on:
         case kind::since: return of(detail::compare_days(key.what, day_of(m.received_ms), key.date));
+        case kind::saved_before:
+        case kind::saved_on:
+        case kind::saved_since: return of(detail::compare_days(key.what, day_of(m.saved_ms), key.date));
+        case kind::older: return of(m.received_ms <= key.number);
+        case kind::younger: return of(m.received_ms >= key.number);
+        case kind::email_id: return of(m.id.hex() == key.text);
         case kind::larger: return of(m.size > key.number);
         case kind::smaller: return of(m.size < key.number);
         case kind::uids: return of(detail::in_set(key.set, m.uid));
@@ -77,14 +83,15 @@ verdict match_row(search_key const& key, message_facts const& m) {
     return verdict::no;
 }
 
-void resolve_sets(search_key& key, std::uint32_t last_number, mailfs::uid_t last_uid) {
+void resolve(search_key& key, search_context const& context) {
     using kind = search_key::kind;
+    if (key.what == kind::older || key.what == kind::younger) key.number = context.now_ms - std::min(context.now_ms, key.number * 1000);
     if (key.what == kind::uids || key.what == kind::numbers) {
-        auto const plain = key.set.resolve(key.what == kind::uids ? last_uid : last_number);
+        auto const plain = key.set.saved ? context.saved : key.set.resolve(key.what == kind::uids ? context.last_uid : context.last_number);
         key.set.ranges.clear();
         for (auto r : plain.ranges()) key.set.ranges.push_back({r.first, r.last});
     }
-    for (auto& child : key.children) resolve_sets(child, last_number, last_uid);
+    for (auto& child : key.children) resolve(child, context);
 }
 
 bool asks_modseq(search_key const& key) {

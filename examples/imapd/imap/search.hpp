@@ -6,6 +6,8 @@
 #include "mime/extractor.hpp"
 #include "mime/header.hpp"
 
+#include <mailfs/types/guid.hpp>
+
 #include <algorithm>
 #include <span>
 
@@ -22,10 +24,20 @@ struct message_facts {
     mailfs::modseq_t modseq = 0;
     std::uint64_t size = 0;
     std::uint64_t received_ms = 0;
+    std::uint64_t saved_ms = 0;
+    mailfs::guid id{};
 };
 
-/// Makes the sets of a search definite: "*" is the last number or UID. In place; once, before matching.
-void resolve_sets(search_key& key, std::uint32_t last_number, mailfs::uid_t last_uid);
+/// What a search is resolved against.
+struct search_context {
+    std::uint32_t last_number = 0;
+    mailfs::uid_t last_uid = 0;
+    mailfs::uid_set saved{};   ///< what "$" stands for
+    std::uint64_t now_ms = 0;  ///< since 1970
+};
+
+/// Makes a search definite: "*" is the last number or UID, "$" what was saved, an age a time. In place; once, before matching.
+void resolve(search_key& key, search_context const& context);
 
 /// By the row alone.
 verdict match_row(search_key const& key, message_facts const& m);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// A sequence set as a client writes it: message numbers or UIDs, ranges, "*". Resolved only when the mailbox is known.
+// A sequence set as a client writes it: message numbers or UIDs, ranges, "*"; or "$", what a search has saved (RFC 5182). Resolved
+// only when the mailbox is known.
 #pragma once
 
 #include <mailfs/types/uid_set.hpp>
@@ -18,6 +19,7 @@ struct sequence_set {
         friend bool operator==(range, range) = default;
     };
     std::vector<range> ranges;
+    bool saved = false;  ///< "$", and no ranges
 
     /// The numbers meant when "*" is `last_number`. With last_number 0 (an empty mailbox) "*" alone means nothing.
     /// Cost: O(ranges log ranges).

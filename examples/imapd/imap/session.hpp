@@ -51,7 +51,7 @@ inline bool is_trouble(std::error_code code) {
 inline constexpr std::string_view capabilities =
     "IMAP4rev1 LITERAL+ SASL-IR AUTH=PLAIN ID ENABLE IDLE NAMESPACE UIDPLUS UNSELECT CHILDREN SPECIAL-USE "
     "CREATE-SPECIAL-USE MOVE MULTIAPPEND "
-    "CONDSTORE STATUS=SIZE";
+    "CONDSTORE STATUS=SIZE ESEARCH SEARCHRES WITHIN SAVEDATE OBJECTID";
 
 /// Belongs to the connection's executor, as does the store. Memory: the limits, one message of an APPEND, and the window
 /// of a FETCH.
@@ -158,6 +158,8 @@ private:
     std::optional<row_facts> facts(mailfs::uid_t uid) const;
     asio::awaitable<mailfs::uid_set> search_bodies(search_key const& key, mailfs::uid_set const& uids);
     void say_found(cmd::search const& s, mailfs::uid_set const& found);
+    void say_returned(cmd::search const& s, mailfs::uid_set const& found);
+    std::string all_capabilities() const { return fmt::format("{} APPENDLIMIT={}", capabilities, settings_.message_size_max); }
     void list_one(cmd::list const& l, std::string const& name, std::string_view attributes);
 
     std::shared_ptr<net::connection> io_;
@@ -170,6 +172,8 @@ private:
     std::optional<account> account_;
     std::optional<account> shared_;  // whose mailboxes everyone has
     std::optional<selected> box_;
+    std::string tag_;         // of the command that is being executed
+    mailfs::uid_set saved_;   // by the last SEARCH RETURN (SAVE) in this mailbox
     expectations expected_;   // of the command that is being executed
     bool condstore_ = false;  // FETCH responses carry MODSEQ
     bool logout_ = false;

@@ -22,7 +22,7 @@ asio::awaitable<answer> session<Store, Extractor>::try_login(std::string user, s
         }
         assembler_.set_limits(limits_after_login());
         io_->set_idle_time(limits::imap_idle_time);
-        co_return ok(fmt::format("[CAPABILITY {}] Logged in", capabilities));
+        co_return ok(fmt::format("[CAPABILITY {}] Logged in", all_capabilities()));
     }
     asio::steady_timer delay(co_await asio::this_coro::executor, limits::login_failure_delay);
     co_await delay.async_wait(asio::use_awaitable);

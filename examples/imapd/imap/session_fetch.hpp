@@ -17,7 +17,7 @@ namespace imapd::imap {
 inline bool is_row_item(fetch_item::kind what) noexcept {
     using kind = fetch_item::kind;
     return what == kind::flags || what == kind::modseq || what == kind::uid || what == kind::size ||
-           what == kind::internal_date;
+           what == kind::internal_date || what == kind::save_date || what == kind::email_id || what == kind::thread_id;
 }
 
 /// Items that the message's header answers.
@@ -194,6 +194,9 @@ std::optional<bool> session<Store, Extractor>::write_row_items(fetch_plan const&
             case kind::uid: fmt::format_to(to, "{}UID {}", gap, uid); break;
             case kind::size: fmt::format_to(to, "{}RFC822.SIZE {}", gap, row->size); break;
             case kind::modseq: fmt::format_to(to, "{}MODSEQ ({})", gap, row->modseq); break;
+            case kind::save_date: fmt::format_to(to, "{}SAVEDATE \"{}\"", gap, format_date_time(row->saved_ms)); break;
+            case kind::email_id: fmt::format_to(to, "{}EMAILID ({})", gap, row->id.hex()); break;
+            case kind::thread_id: fmt::format_to(to, "{}THREADID NIL", gap); break;
             case kind::internal_date:
                 fmt::format_to(to, "{}INTERNALDATE \"{}\"", gap, format_date_time(row->received_ms));
                 break;

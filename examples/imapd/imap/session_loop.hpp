@@ -21,7 +21,7 @@ assembler::limits session<Store, Extractor>::limits_after_login() const {
 
 template <class Store, mime::extractor Extractor>
 asio::awaitable<void> session<Store, Extractor>::run() {
-    say_format("* OK [CAPABILITY {}] mailfs is ready", capabilities);
+    say_format("* OK [CAPABILITY {}] mailfs is ready", all_capabilities());
     try {
         co_await serve();
     } catch (net::hangup const&) {
@@ -110,6 +110,7 @@ asio::awaitable<void> session<Store, Extractor>::execute(std::string_view text) 
     }
     auto const& c = std::get<command>(parsed);
     out_is_whole_ = false;
+    tag_ = c.tag;
     auto result = co_await dispatch(c);
     expected_.clear();
     if (result.text.empty()) result.text = c.name + " completed";
@@ -160,7 +161,7 @@ std::optional<answer> session<Store, Extractor>::refuse_in_state(command const& 
 template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::bare const& c) {
     switch (c.what) {
-        case word::capability: say_format("* CAPABILITY {}", capabilities); break;
+        case word::capability: say_format("* CAPABILITY {}", all_capabilities()); break;
         case word::logout: say("* BYE Until next time"); break;
         case word::name_space: say_format("* NAMESPACE ((\"\" \"/\")) NIL {}", shared_ ? "((\"Shared/\" \"/\"))" : "NIL"); break;
         case word::starttls: co_return bad("There is no TLS here");

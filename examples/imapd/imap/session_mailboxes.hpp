@@ -19,7 +19,8 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::create const& c) {
     options.use = c.use;
     auto const at = locate(c.mailbox);
     co_await at.in.create(at.name, options);
-    co_return answer{};
+    auto const made = co_await at.in.status(at.name);
+    co_return ok(fmt::format("[MAILBOXID ({})] CREATE completed", made.id.hex()));
 }
 template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::remove const& c) {
@@ -55,6 +56,8 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::status const& c) {
             case status_item::uid_next: fmt::format_to(to, "UIDNEXT {}", s.uid_next); break;
             case status_item::uid_validity: fmt::format_to(to, "UIDVALIDITY {}", s.uid_validity); break;
             case status_item::unseen: fmt::format_to(to, "UNSEEN {}", s.unseen); break;
+            case status_item::mailbox_id: fmt::format_to(to, "MAILBOXID ({})", s.id.hex()); break;
+            case status_item::append_limit: fmt::format_to(to, "APPENDLIMIT {}", settings_.message_size_max); break;
             case status_item::size: fmt::format_to(to, "SIZE {}", s.bytes); break;
             case status_item::highest_modseq:
                 enable_condstore();

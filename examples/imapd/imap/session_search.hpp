@@ -4,6 +4,8 @@
 
 #include "imap/session.hpp"
 
+#include <chrono>
+
 namespace imapd::imap {
 
 /// A row, and what the search sees of it.
@@ -11,7 +13,7 @@ template <class Store, mime::extractor Extractor>
 struct session<Store, Extractor>::row_facts {
     std::uint32_t number;
     mailfs::message_row row;
-    message_facts get() const { return {number, row.uid, row.flags, row.keywords, row.modseq, row.size, row.received_ms}; }
+    message_facts get() const { return {number, row.uid, row.flags, row.keywords, row.modseq, row.size, row.received_ms, row.saved_ms, row.id}; }
 };
 
 /// Nothing: the message is gone.
@@ -44,11 +46,17 @@ asio::awaitable<mailfs::uid_set> session<Store, Extractor>::search_bodies(search
 
 template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::search const& c) {
-    if (!c.charset_known) co_return no("[BADCHARSET (US-ASCII UTF-8)] The charset is not known");
+    if (!c.charset_known) {
+        if (c.wanted && c.wanted->save) saved_ = {};
+        co_return no("[BADCHARSET (US-ASCII UTF-8)] The charset is not known");
+    }
     auto const& view = box_->box.view();
     auto const count = view.messages();
     auto key = c.key;
-    resolve_sets(key, box_->told, count > 0 ? view.uid(count) : 0);
+    auto const now = std::chrono::system_clock::now().time_since_epoch();
+    search_context const context{box_->told, count > 0 ? view.uid(count) : 0, saved_,
+                                 static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count())};
+    resolve(key, context);
     if (asks_modseq(key)) enable_condstore();
     mailfs::uid_set found, undecided;
     for (std::uint32_t n = 1; n <= count; ++n) {
@@ -63,8 +71,38 @@ asio::awaitable<answer> session<Store, Extractor>::on(cmd::search const& c) {
         auto const more = co_await search_bodies(key, undecided);
         for (auto const r : more.ranges()) found.add(r.first, r.last);
     }
-    say_found(c, found);
+    if (c.wanted) say_returned(c, found);
+    else say_found(c, found);
     co_return answer{};
+}
+
+/// ESEARCH (RFC 4731), and what "$" is from now on (RFC 5182 section 2.1).
+template <class Store, mime::extractor Extractor>
+void session<Store, Extractor>::say_returned(cmd::search const& s, mailfs::uid_set const& found) {
+    auto const& w = *s.wanted;
+    auto const& view = box_->box.view();
+    bool const ends_alone = (w.min || w.max) && !w.all && !w.count;
+    mailfs::uid_set ends;
+    if (!found.empty() && w.min) ends.add(found.ranges().front().first);
+    if (!found.empty() && w.max) ends.add(found.ranges().back().last);
+    if (w.save) saved_ = ends_alone ? ends : found;
+    if (!w.min && !w.max && !w.all && !w.count) return;
+    auto const numbers = s.uid ? found : client_numbers(found);
+    auto const to = std::back_inserter(out_);
+    fmt::format_to(to, "* ESEARCH (TAG \"{}\")", tag_);
+    if (s.uid) out_ += " UID";
+    if (w.min && !numbers.empty()) fmt::format_to(to, " MIN {}", numbers.ranges().front().first);
+    if (w.max && !numbers.empty()) fmt::format_to(to, " MAX {}", numbers.ranges().back().last);
+    if (w.all && !numbers.empty()) fmt::format_to(to, " ALL {}", numbers.text());
+    if (w.count) fmt::format_to(to, " COUNT {}", numbers.size());
+    if (asks_modseq(s.key) && !found.empty()) {
+        mailfs::modseq_t highest = 0;
+        (ends_alone ? ends : found).for_each([&](mailfs::uid_t uid) {
+            if (auto const row = view.row(uid)) highest = std::max(highest, row->modseq);
+        });
+        fmt::format_to(to, " MODSEQ {}", highest);
+    }
+    out_ += "\r\n";
 }
 
 template <class Store, mime::extractor Extractor>

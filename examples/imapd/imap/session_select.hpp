@@ -12,6 +12,7 @@ template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::select const& c) {
     if (box_) say("* OK [CLOSED] The mailbox selected before is closed");
     box_.reset();
+    saved_ = {};
     auto const at = locate(c.mailbox);
     auto opened = co_await at.in.open(at.name);
     box_.emplace(selected{std::move(opened), c.mailbox, c.examine, {}, 0});
@@ -31,6 +32,7 @@ void session<Store, Extractor>::say_selected() {
     say_format("* OK [UIDVALIDITY {}] UIDs hold", box_->box.uid_validity());
     say_format("* OK [UIDNEXT {}] The next UID at least", view.uid_next());
     say_format("* OK [HIGHESTMODSEQ {}] The latest change", view.highest_modseq());
+    say_format("* OK [MAILBOXID ({})] Its name may change, this does not", box_->box.id().hex());
 }
 
 /// CLOSE expunges without a word (RFC 3501 section 6.4.2), UNSELECT does not (RFC 3691).

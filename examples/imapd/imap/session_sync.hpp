@@ -72,6 +72,10 @@ std::optional<mailfs::uid_set> session<Store, Extractor>::targets(sequence_set c
     auto const add_shown = [&](mailfs::uid_t first, mailfs::uid_t last) {
         view.for_each(first, last, [&](mailfs::uid_t u) { out.add(u); });
     };
+    if (set.saved) {
+        for (auto const range : saved_.ranges()) add_shown(range.first, range.last);
+        return out;
+    }
     if (uid) {
         auto const wanted = set.resolve(count > 0 ? view.uid(count) : 0);
         for (auto const range : wanted.ranges()) add_shown(range.first, range.last);

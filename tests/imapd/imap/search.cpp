@@ -16,12 +16,12 @@ search_key key_of(std::string const& keys, std::uint32_t last_number = 10, mailf
     auto const text = "a SEARCH " + keys;
     auto parsed = parse(text);
     auto key = std::get<cmd::search>(std::get<command>(parsed).arguments).key;
-    resolve_sets(key, last_number, last_uid);
+    resolve(key, {last_number, last_uid, mailfs::uid_set{{50, 50}}, 1704099600000 + 60'000});
     return key;
 }
 
 std::vector<std::string> const keywords = {"$Junk", "work"};
-message_facts const facts{5, 50, mailfs::flag::seen | mailfs::flag::flagged, keywords, 1000, 2048, 1704099600000};
+message_facts const facts{5, 50, mailfs::flag::seen | mailfs::flag::flagged, keywords, 1000, 2048, 1704099600000, 1704272400000, mailfs::guid::from_words(1, 2)};  // received on 1 January 2024, saved on 3 January
 
 verdict by_row(std::string const& keys) { return match_row(key_of(keys), facts); }
 
@@ -42,11 +42,14 @@ bool by_content(std::string const& keys) {
 TEST_CASE("search: rows decide flags, keywords, sizes, days, numbers, mod-sequences") {
     for (auto const* yes : {"ALL", "SEEN", "UNDELETED", "FLAGGED SEEN", "OR DELETED SEEN", "NOT DRAFT", "KEYWORD $junk",
                             "UNKEYWORD other", "OLD", "LARGER 2047", "SMALLER 2049", "ON 1-Jan-2024", "SINCE 1-Jan-2024",
-                            "BEFORE 2-Jan-2024", "5", "1:3,5", "UID 50:60", "UID 40:*", "MODSEQ 1000"})
+                            "BEFORE 2-Jan-2024", "5", "1:3,5", "UID 50:60", "UID 40:*", "MODSEQ 1000", "$", "UID $", "OLDER 60", "OLDER 59", "YOUNGER 60",
+                            "YOUNGER 3600", "SAVEDON 3-Jan-2024", "SAVEDSINCE 3-Jan-2024", "SAVEDBEFORE 4-Jan-2024", "SAVEDATESUPPORTED",
+                            "EMAILID 00000000000000010000000000000002"})
         CHECK_MESSAGE(by_row(yes) == verdict::yes, std::string(yes));
     for (auto const* no :
          {"NEW", "RECENT", "UNSEEN", "DELETED", "SEEN DELETED", "OR DELETED DRAFT", "NOT SEEN", "KEYWORD jun", "LARGER 2048",
-          "SMALLER 2048", "BEFORE 1-Jan-2024", "SINCE 2-Jan-2024", "6:*", "UID 51", "MODSEQ 1001", "NOT (SEEN FLAGGED)"})
+          "SMALLER 2048", "BEFORE 1-Jan-2024", "SINCE 2-Jan-2024", "6:*", "UID 51", "MODSEQ 1001", "NOT (SEEN FLAGGED)", "NOT $", "OLDER 61", "YOUNGER 59", "SAVEDON 1-Jan-2024",
+          "SAVEDBEFORE 3-Jan-2024", "EMAILID x", "THREADID x"})
         CHECK_MESSAGE(by_row(no) == verdict::no, std::string(no));
 }
 

@@ -115,7 +115,7 @@ TEST_CASE("snapshot: a head that lies about sizes is refused, though its checksu
 
 TEST_CASE("snapshot: what a newer version wrote is refused as that; damage does not pass for it") {
     CHECK(refusal(with_header([](auto& h) { h.major = 2; })) == errc::newer_version);
-    for (std::uint64_t const unknown : {1, 4}) CHECK(refusal(with_header([unknown](auto& h) { h.features_required = unknown; })) == errc::newer_version);
+    for (std::uint64_t const unknown : {1U, 4U}) CHECK(refusal(with_header([unknown](auto& h) { h.features_required = unknown; })) == errc::newer_version);
     CHECK(refusal(with_header([](auto& h) { h.minor = 9; })) == errc{});
     CHECK(refusal(with_header([](auto& h) { h.features_optional = 1; })) == errc{});
     auto bytes = example();
