@@ -65,7 +65,7 @@ private:
             if (!only || name == *only) boxes.emplace_back(name, entry.id);
         mailbox_rebuilder<Index, Format> rebuilder(core_, census_, options_);
         for (auto const& [name, id] : boxes) {
-            auto one = co_await rebuilder.run(name, id, live_);
+            auto one = co_await rebuilder.run(name, id, live_, known_);
             report_.mailboxes.push_back(std::move(one));
         }
     }
@@ -79,7 +79,7 @@ private:
             bool const again = m.id == before;
             before = m.id;
             if (again || !m.sound || live_.contains(m.id) || m.size > std::numeric_limits<std::uint32_t>::max()) continue;
-            bool const unknown = !m.mailbox || core_->state().name_of(m.mailbox) == nullptr;
+            bool const unknown = m.mailbox ? core_->state().name_of(m.mailbox) == nullptr : !known_.contains(m.id);
             ++(unknown ? report_.homeless : report_.expunged);
             if (unknown || options_.expunged_too) out.push_back(&m);
         }
@@ -118,6 +118,7 @@ private:
     mail_census census_;
     rebuild_report report_;
     std::set<guid> live_;
+    std::set<guid> known_;  // bodies that do not tell whose they are, and some mailbox had
 };
 
 }  // namespace detail

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <mailfs/store/deliver.hpp>
 
+#include <mailfs/store/rebuild.hpp>
+
 #include "purge_fixture.hpp"
 #include "store_fixture.hpp"
 
@@ -107,6 +109,33 @@ TEST_CASE_TEMPLATE("deliver: purge takes a shared body from who expunged it, and
             auto const read = co_await first_of(s, "user1");
             CHECK(read == text);
         }
+    });
+}
+
+TEST_CASE("deliver: a rebuild puts a shared body back where nobody knows of it, and not where it was expunged") {
+    clocked_host const host;
+    memory_fs fs;
+    run([&]() -> asio::awaitable<void> {
+        auto s = open_store<memory_multi>(fs, host);
+        std::string const text(100'000, 'x');
+        new_message message;
+        message.bytes = as_bytes(text);
+        auto const to = people(3);
+        co_await mailfs::deliver(s, to, message);
+        rebuild_options options;
+        options.homeless_to = "Found";
+        auto one = co_await s.account("user1");
+        auto box = co_await one.open("INBOX");
+        co_await box.expunge(uid_set::one(1), false);
+        auto const expunged = co_await rebuild(s, "user1", options, {});
+        CHECK(expunged.homeless == 0);
+        CHECK(expunged.expunged == 1);
+        auto two = co_await s.account("user2");
+        auto const inbox = co_await id_of(two, "INBOX");
+        for (auto const* file : {"/log.1", "/index.1"}) co_await fs.remove("user2/box/" + inbox.hex() + file);
+        typename memory_multi::store anew(fs, purge_store_options(), host);
+        auto const lost = co_await rebuild(anew, "user2", options, {});
+        CHECK(lost.homeless_adopted == 1);
     });
 }
 

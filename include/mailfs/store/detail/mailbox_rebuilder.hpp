@@ -52,8 +52,8 @@ public:
     mailbox_rebuilder(std::shared_ptr<core_type> core, mail_census const& census, rebuild_options const& options)
         : core_(std::move(core)), census_(census), options_(options) {}
 
-    /// `live` gets the bodies that the mailbox has in the end.
-    asio::awaitable<rebuilt_mailbox> run(std::string name, guid id, std::set<guid>& live) {
+    /// `live` gets the bodies that the mailbox has in the end; `known` those without a hint that it has or once had.
+    asio::awaitable<rebuilt_mailbox> run(std::string name, guid id, std::set<guid>& live, std::set<guid>& known) {
         sealed_ = false;
         for (int i = 0; i < tries_max; ++i) {
             out_ = {};
@@ -72,6 +72,8 @@ public:
             auto const& state = found->machine;
             state.for_each(1, uid_max, [&](std::size_t row) { live.insert(state.rows().id[row]); });
             for (auto const& g : adopted_) live.insert(g);
+            for (auto const& m : census_.mails)
+                if (!m.mailbox && found->facts.known.contains(m.id)) known.insert(m.id);
             co_return std::move(out_);
         }
         throw error(errc::busy, core_->box_directory(id), "others made files at every try");
