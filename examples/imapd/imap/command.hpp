@@ -122,10 +122,17 @@ struct authenticate {
 struct enable {
     std::vector<std::string> capabilities;
 };
+/// What a client knows that comes back (RFC 7162 section 3.2.5).
+struct resync {
+    std::uint32_t uid_validity = 0;
+    mailfs::modseq_t modseq = 0;
+    std::optional<sequence_set> known;  ///< its UIDs; nothing: all that there were
+};
 struct select {
     std::string mailbox;
     bool examine = false;
     bool condstore = false;
+    std::optional<cmd::resync> resync{};
 };
 struct create {
     std::string mailbox;
@@ -167,6 +174,7 @@ struct fetch {
     sequence_set set;
     std::vector<fetch_item> items;
     std::optional<mailfs::modseq_t> changed_since;
+    bool vanished = false;  ///< tells what went since then, too (RFC 7162)
 };
 struct store {
     enum class mode : std::uint8_t { replace, add, remove };

@@ -124,9 +124,17 @@ cmd::fetch parse_fetch(cursor& in, bool uid) {
     out.items = parse_items(in);
     if (in.take_if(' ')) {
         in.expect('(', "a list of modifiers must follow");
-        if (!in.take_word_if("CHANGEDSINCE")) throw syntax_error{"CHANGEDSINCE is the only modifier known"};
-        in.space();
-        out.changed_since = in.number64();
+        do {
+            auto const modifier = in.upper_atom();
+            if (modifier == "VANISHED") {
+                out.vanished = true;
+            } else if (modifier == "CHANGEDSINCE") {
+                in.space();
+                out.changed_since = in.number64();
+            } else {
+                throw syntax_error{"CHANGEDSINCE and VANISHED are the modifiers known"};
+            }
+        } while (in.take_if(' '));
         in.expect(')', "the list of modifiers has no end");
     }
     return out;

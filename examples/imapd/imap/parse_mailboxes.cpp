@@ -39,6 +39,30 @@ status_item parse_status_item(cursor& in) {
     throw syntax_error{"the status item is not known"};
 }
 
+// Message numbers that go with UIDs would only spare bytes: they are read and forgotten.
+cmd::resync parse_resync(cursor& in) {
+    cmd::resync out;
+    in.space();
+    in.expect('(', "what is known must follow");
+    out.uid_validity = in.nz_number();
+    in.space();
+    out.modseq = in.number64();
+    bool more = in.take_if(' ');
+    if (more && in.peek() != '(') {
+        out.known = in.sequence_set();
+        more = in.take_if(' ');
+    }
+    if (more) {
+        in.expect('(', "numbers and UIDs that go with them must follow");
+        in.sequence_set();
+        in.space();
+        in.sequence_set();
+        in.expect(')', "the numbers and UIDs have no end");
+    }
+    in.expect(')', "what is known has no end");
+    return out;
+}
+
 }  // namespace
 
 cmd::select parse_select(cursor& in, bool examine) {
@@ -48,9 +72,13 @@ cmd::select parse_select(cursor& in, bool examine) {
     out.mailbox = in.mailbox();
     if (!in.take_if(' ')) return out;
     in.expect('(', "a list of parameters must follow");
-    if (in.upper_atom() != "CONDSTORE") throw syntax_error{"CONDSTORE is the only parameter known"};
+    do {
+        auto const parameter = in.upper_atom();
+        if (parameter == "QRESYNC") out.resync = parse_resync(in);
+        else if (parameter != "CONDSTORE") throw syntax_error{"CONDSTORE and QRESYNC are the parameters known"};
+        out.condstore = true;
+    } while (in.take_if(' '));
     in.expect(')', "the list of parameters has no end");
-    out.condstore = true;
     return out;
 }
 

@@ -51,7 +51,7 @@ inline bool is_trouble(std::error_code code) {
 inline constexpr std::string_view capabilities =
     "IMAP4rev1 LITERAL+ SASL-IR AUTH=PLAIN ID ENABLE IDLE NAMESPACE UIDPLUS UNSELECT CHILDREN SPECIAL-USE "
     "CREATE-SPECIAL-USE MOVE MULTIAPPEND "
-    "CONDSTORE STATUS=SIZE ESEARCH SEARCHRES WITHIN SAVEDATE OBJECTID";
+    "CONDSTORE QRESYNC STATUS=SIZE ESEARCH SEARCHRES WITHIN SAVEDATE OBJECTID";
 
 /// Belongs to the connection's executor, as does the store. Memory: the limits, one message of an APPEND, and the window
 /// of a FETCH.
@@ -73,6 +73,7 @@ private:
         bool read_only;
         numbering numbers;
         std::uint32_t told = 0;  // messages that the client counts
+        mailfs::uid_set gone{};  // UIDs that it is still to be told of
     };
     struct place {  // of a mailbox
         account& in;
@@ -110,6 +111,12 @@ private:
     void say_fetch_flags(mailfs::uid_t uid, bool with_uid);
     std::optional<mailfs::uid_set> targets(sequence_set const& set, bool uid) const;
     void enable_condstore();
+
+    // A client that comes back (session_resync.hpp).
+    mailfs::modseq_t known_since(mailfs::modseq_t told) const;
+    mailfs::uid_set gone_since(mailfs::modseq_t told, mailfs::uid_set const& known) const;
+    void say_vanished_earlier(mailfs::modseq_t told, mailfs::uid_set const& known);
+    asio::awaitable<void> say_resync(cmd::resync const& r);
 
     // Commands (session_auth, session_mailboxes, session_select, session_fetch, session_store, session_search,
     // session_copy).
@@ -176,6 +183,7 @@ private:
     mailfs::uid_set saved_;   // by the last SEARCH RETURN (SAVE) in this mailbox
     expectations expected_;   // of the command that is being executed
     bool condstore_ = false;  // FETCH responses carry MODSEQ
+    bool qresync_ = false;    // VANISHED takes the place of EXPUNGE, and FETCH responses carry the UID
     bool logout_ = false;
     bool watch_failed_ = false;  // it was said on stderr
     std::string goodbye_;        // why we end it, when we do
@@ -192,6 +200,7 @@ private:
 #include "imap/session_loop.hpp"
 #include "imap/session_mailboxes.hpp"
 #include "imap/session_places.hpp"
+#include "imap/session_resync.hpp"
 #include "imap/session_search.hpp"
 #include "imap/session_select.hpp"
 #include "imap/session_store.hpp"

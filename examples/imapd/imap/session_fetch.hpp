@@ -87,15 +87,19 @@ auto session<Store, Extractor>::plan_fetch(cmd::fetch const& f) -> fetch_plan {
 
 template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::fetch const& c) {
+    if (c.vanished && (!qresync_ || !c.uid || !c.changed_since)) co_return bad("VANISHED goes with UID FETCH, CHANGEDSINCE and ENABLE QRESYNC");
     auto plan = plan_fetch(c);
     auto found = targets(c.set, c.uid);
     if (!found) co_return bad("There is no such message number");
     auto uids = *std::move(found);
     if (c.changed_since) {
+        auto const last = box_->box.view().uid_next() - 1;
+        if (c.vanished) say_vanished_earlier(*c.changed_since, c.set.resolve(last));
+        auto const since = known_since(*c.changed_since);
         mailfs::uid_set newer;
         uids.for_each([&](mailfs::uid_t uid) {
             auto const row = box_->box.view().row(uid);
-            if (row && row->modseq > *c.changed_since) newer.add(uid);
+            if (row && row->modseq > since) newer.add(uid);
         });
         uids = std::move(newer);
     }

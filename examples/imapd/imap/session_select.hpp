@@ -10,15 +10,17 @@ namespace imapd::imap {
 
 template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::select const& c) {
+    if (c.resync && !qresync_) co_return bad("ENABLE QRESYNC first");
     if (box_) say("* OK [CLOSED] The mailbox selected before is closed");
     box_.reset();
     saved_ = {};
     auto const at = locate(c.mailbox);
     auto opened = co_await at.in.open(at.name);
-    box_.emplace(selected{std::move(opened), c.mailbox, c.examine, {}, 0});
+    box_.emplace(selected{std::move(opened), c.mailbox, c.examine, {}, 0, {}});
     box_->told = box_->box.view().messages();
     if (c.condstore) condstore_ = true;
     say_selected();
+    if (c.resync) co_await say_resync(*c.resync);
     co_return ok(fmt::format("[{}] {} completed", c.examine ? "READ-ONLY" : "READ-WRITE", c.examine ? "EXAMINE" : "SELECT"));
 }
 
@@ -50,8 +52,10 @@ template <class Store, mime::extractor Extractor>
 asio::awaitable<answer> session<Store, Extractor>::on(cmd::enable const& c) {
     std::string enabled;
     for (auto const& capability : c.capabilities) {
-        if (capability != "CONDSTORE" || !enabled.empty()) continue;
-        enabled = " CONDSTORE";
+        bool const known = capability == "CONDSTORE" || capability == "QRESYNC";
+        if (!known || enabled.find(' ' + capability) != enabled.npos) continue;
+        enabled += ' ' + capability;
+        qresync_ = qresync_ || capability == "QRESYNC";
         enable_condstore();
     }
     say_format("* ENABLED{}", enabled);

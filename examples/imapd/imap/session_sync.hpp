@@ -12,13 +12,16 @@ asio::awaitable<void> session<Store, Extractor>::sync(sync_options o) {
     auto& s = *box_;
     auto const changes = co_await s.box.refresh();
     s.numbers.hold(changes.expunged);
+    for (auto const range : changes.expunged_uids.ranges()) s.gone.add(range.first, range.last);
     if (changes.keywords_added) say_flags();
     if (o.expunges) {
+        if (qresync_ && !s.gone.empty()) say_format("* VANISHED {}", s.gone.text());
         for (auto const number : s.numbers.release()) {
-            say_format("* {} EXPUNGE", number);
+            if (!qresync_) say_format("* {} EXPUNGE", number);
             --s.told;
             co_await flush_if_large();
         }
+        s.gone = {};
     }
     auto const count = s.box.view().messages() + s.numbers.untold();
     if (count > s.told) say_format("* {} EXISTS", count);
@@ -27,7 +30,7 @@ asio::awaitable<void> session<Store, Extractor>::sync(sync_options o) {
     for (auto const range : changes.changed.ranges()) tell.add(range.first, range.last);
     for (auto const range : tell.ranges()) {
         for (std::uint64_t uid = range.first; uid <= range.last; ++uid) {
-            say_fetch_flags(static_cast<mailfs::uid_t>(uid), o.uids);
+            say_fetch_flags(static_cast<mailfs::uid_t>(uid), o.uids || qresync_);
             co_await flush_if_large();
         }
     }

@@ -17,6 +17,7 @@ from test_hostile import *  # noqa: E402,F401,F403
 from test_mailboxes import *  # noqa: E402,F401,F403
 from test_messages import *  # noqa: E402,F401,F403
 from test_purge import *  # noqa: E402,F401,F403
+from test_resync import *  # noqa: E402,F401,F403
 from test_search import *  # noqa: E402,F401,F403
 from test_sessions import *  # noqa: E402,F401,F403
 

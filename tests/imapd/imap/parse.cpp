@@ -124,7 +124,7 @@ TEST_CASE("parse: FETCH items, macros, sections, partials") {
     CHECK(good<cmd::fetch>("a FETCH 1 FLAGS (CHANGEDSINCE 12)").changed_since == 12);
     for (auto const* wrong :
          {"BODY[MIME]", "BODY[0]", "BODY[1", "BODY.PEEK", "BODY[]<1>", "BODY[]<1.0>", "BODY[HEADER.FIELDS ()]", "()",
-          "(FLAGS", "NONSENSE", "FLAGS (VANISHED)", "(FLAGS  UID)", "ALL UID"})
+          "(FLAGS", "NONSENSE", "FLAGS (VANISHED", "FLAGS (CHANGEDSINCE)", "FLAGS (VANISHED 1)", "FLAGS ()", "(FLAGS  UID)", "ALL UID"})
         CHECK(is_bad("a FETCH 1 " + std::string(wrong)));
 }
 
