@@ -237,6 +237,7 @@ private:
     standing compare(peer const& p) const;
     bool has_looked() const;
     bool is_way_to_master(peer const& p) const;
+    bool has_more_than_we(peer const& p) const;
     static std::uint64_t preference(peer const& p) noexcept { return std::uint64_t{p.told->at.epoch} << 8 | (255U - p.told->hops); }
 
     // --- roles -------------------------------------------------------------------------------------------------

@@ -38,9 +38,15 @@ bool member<M>::has_looked() const {
 template <replicated_machine M>
 bool member<M>::is_way_to_master(peer const& p) const {
     if (!p.up || !p.told || p.told->hops >= hops_max() || p.told->upstream == options_.self.node) return false;
+    if (has_more_than_we(p)) return true;
+    return compare(p) == standing::behind && p.told->at.epoch == stream().at.epoch && p.told->owner == stream().owner;  // it was told long ago
+}
+
+// Not any more, where what waited for our disk has come behind it: an epoch of our own, say.
+template <replicated_machine M>
+bool member<M>::has_more_than_we(peer const& p) const {
     auto const s = compare(p);
-    if (s == standing::ahead || s == standing::same) return true;
-    return s == standing::behind && p.told->at.epoch == stream().at.epoch && p.told->owner == stream().owner;  // it was told long ago
+    return s == standing::ahead || s == standing::same;
 }
 
 template <replicated_machine M>
@@ -113,7 +119,7 @@ void member<M>::choose_upstream() {
     for (auto const& [node, p] : peers_)
         if (is_way_to_master(p) && (best == 0 || preference(p) > preference(peers_[best]))) best = node;
     auto const* const current = upstream_ == 0 ? nullptr : find(upstream_);
-    bool const holds = current != nullptr && (tail_only_ || is_way_to_master(*current));
+    bool const holds = current != nullptr && (tail_only_ ? has_more_than_we(*current) : is_way_to_master(*current));
     if (best == 0 && !holds && upstream_ != 0) leave_upstream();
     if (best == 0 || best == upstream_) return;
     if (holds && !tail_only_ && peers_[best].told->at.epoch <= current->told->at.epoch && peers_[best].told->hops >= current->told->hops) return;
