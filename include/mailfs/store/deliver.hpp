@@ -68,7 +68,7 @@ asio::awaitable<std::vector<delivered>> deliver(Store& store, std::span<recipien
         }
     };
     std::size_t done = 0;
-    while (shared && done < to.size() && !body.is_written()) co_await one(done++);
+    for (; shared && done < to.size() && !body.is_written(); ++done) co_await one(done);
     auto another = [&](std::size_t n) { return one(done + n); };
     co_await detail::at_once(to.size() - done, deliveries_at_once, std::move(another));
     co_return out;
